@@ -1,0 +1,20 @@
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/corpora.smk"
+include: "rules/audio.smk"
+include: "rules/embeddings.smk"
+include: "rules/probes.smk"
+include: "rules/fad.smk"
+include: "rules/figures.smk"
+
+
+rule all:
+    input:
+        final_output(),

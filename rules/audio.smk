@@ -1,0 +1,22 @@
+rule resample:
+    input:
+        manifest=f"{RESULTS}/{{corpus}}/manifest.csv",
+        folds=f"{RESULTS}/{{corpus}}/folds.csv",
+    output:
+        wavs=directory(f"{RESULTS}/{{corpus}}/audio/{{rate}}/{{shard}}"),
+        table=f"{RESULTS}/{{corpus}}/audio/{{rate}}/{{shard}}.csv",
+    params:
+        clips_per_shard=settings("extraction", "clips_per_shard"),
+        code=code("resample.py"),
+    log:
+        f"{RESULTS}/logs/resample/{{corpus}}.{{rate}}.{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/resample/{{corpus}}.{{rate}}.{{shard}}.tsv"
+    conda:
+        "../envs/audio.yaml"
+    threads: 2
+    resources:
+        mem_mb=growing(2000),
+        runtime=lasting(60),
+    script:
+        "../workflow/scripts/resample.py"

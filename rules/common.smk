@@ -1,0 +1,96 @@
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+# Only the download scripts undo this: every other job runs without the Hub.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from consonance import configuration, planning
+from consonance.errors import InputError
+from consonance.fingerprint import fingerprint
+
+try:
+    configuration.check(
+        config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"
+    )
+    PLAN = planning.Plan(config)
+except InputError as error:
+    raise WorkflowError(str(error))
+
+RESULTS = config["results"]
+RESOURCES = config["resources"]
+CORPORA = config["experiment"]["corpora"]
+MODELS = config["experiment"]["models"]
+DOMAINS = config["experiment"]["domains"]
+SCHEMES = config["splits"]["schemes"]
+FORMATS = config["figures"]["formats"]
+LEVELS = config["fad"]["levels"]
+
+
+wildcard_constraints:
+    corpus="|".join(CORPORA),
+    model="|".join(MODELS),
+    domain="|".join(DOMAINS),
+    scheme="|".join(SCHEMES),
+    level="|".join(LEVELS),
+    rate=r"\d+",
+    shard=r"\d+-of-\d+",
+    archive=r"[A-Za-z0-9_-]+",
+
+
+def code(script):
+    """What a script computes: changes with the script or a module it imports, not with comments."""
+    return fingerprint(SCRIPTS / script, SCRIPTS)
+
+
+def settings(*path):
+    """A rule's parameter: the part of the configuration under these keys, as it stands."""
+    value = config
+    for key in path:
+        value = value[key]
+    return value
+
+
+def resource(path):
+    """A file of the workflow itself as an input, relative to where Snakemake runs."""
+    return os.path.relpath(Path(workflow.basedir) / "workflow" / path)
+
+
+def growing(megabytes):
+    """Memory (MB) for a job, more with every attempt."""
+    return lambda wildcards, attempt: int(megabytes * attempt)
+
+
+def lasting(minutes):
+    """Run time (minutes) for a job, more with every attempt."""
+    return lambda wildcards, attempt: int(minutes * attempt)
+
+
+def shards(wildcards, pattern):
+    """One file per shard of a corpus."""
+    return expand(pattern, shard=PLAN.shards(wildcards.corpus), allow_missing=True)
+
+
+def final_output():
+    """Everything that the configured experiment is asked for."""
+    tables = ["counts", "exclusions", "probe_summary", "performance", "fad_summary", "fad_ranking", "fad_matrix"]
+    figures = [
+        *expand("accuracy_by_layer.{metric}", metric=["accuracy", "uar"]),
+        *expand("accuracy_by_emotion.{scheme}", scheme=SCHEMES),
+        *expand("fad_by_layer.{level}.{scale}", level=LEVELS, scale=["raw", "relative"]),
+        *expand("fad_matrix.{model}.{level}", model=MODELS, level=LEVELS),
+    ]
+    return [
+        *expand(f"{RESULTS}/{{corpus}}/tables/{{table}}.csv", corpus=CORPORA, table=tables),
+        *expand(
+            f"{RESULTS}/{{corpus}}/figures/{{figure}}.{{format}}",
+            corpus=CORPORA,
+            figure=figures,
+            format=FORMATS,
+        ),
+    ]

@@ -1,0 +1,110 @@
+def figure(name):
+    """The files of one figure, one per format."""
+    return expand(
+        f"{RESULTS}/{{corpus}}/figures/{name}.{{format}}", format=FORMATS, allow_missing=True
+    )
+
+
+# What every figure needs besides its table; nothing here is a number that a figure shows.
+FACE = dict(
+    style={key: settings("figures", key) for key in ("dpi", "width", "font_size")},
+    labels=PLAN.labels(),
+    order=PLAN.order(),
+)
+
+
+rule plot_accuracy_by_layer:
+    input:
+        table=f"{RESULTS}/{{corpus}}/tables/probe_summary.csv",
+    output:
+        figure("accuracy_by_layer.{metric}"),
+    params:
+        face=FACE,
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        code=code("plot_accuracy_by_layer.py"),
+    wildcard_constraints:
+        metric="accuracy|uar",
+    log:
+        f"{RESULTS}/logs/plot_accuracy_by_layer/{{corpus}}.{{metric}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_accuracy_by_layer/{{corpus}}.{{metric}}.tsv"
+    conda:
+        "../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=lasting(10),
+    script:
+        "../workflow/scripts/plot_accuracy_by_layer.py"
+
+
+rule plot_accuracy_by_emotion:
+    input:
+        table=f"{RESULTS}/{{corpus}}/tables/probe_summary.csv",
+    output:
+        figure("accuracy_by_emotion.{scheme}"),
+    params:
+        face=FACE,
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        code=code("plot_accuracy_by_emotion.py"),
+    log:
+        f"{RESULTS}/logs/plot_accuracy_by_emotion/{{corpus}}.{{scheme}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_accuracy_by_emotion/{{corpus}}.{{scheme}}.tsv"
+    conda:
+        "../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=lasting(10),
+    script:
+        "../workflow/scripts/plot_accuracy_by_emotion.py"
+
+
+rule plot_fad_by_layer:
+    input:
+        table=f"{RESULTS}/{{corpus}}/tables/fad_summary.csv",
+    output:
+        figure("fad_by_layer.{level}.{scale}"),
+    params:
+        face=FACE,
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        code=code("plot_fad_by_layer.py"),
+    wildcard_constraints:
+        scale="raw|relative",
+    log:
+        f"{RESULTS}/logs/plot_fad_by_layer/{{corpus}}.{{level}}.{{scale}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_fad_by_layer/{{corpus}}.{{level}}.{{scale}}.tsv"
+    conda:
+        "../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=lasting(10),
+    script:
+        "../workflow/scripts/plot_fad_by_layer.py"
+
+
+rule plot_fad_matrix:
+    input:
+        table=f"{RESULTS}/{{corpus}}/tables/fad_matrix.csv",
+    output:
+        figure("fad_matrix.{model}.{level}"),
+    params:
+        face=FACE,
+        layers=settings("figures", "matrix_layers"),
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        code=code("plot_fad_matrix.py"),
+    log:
+        f"{RESULTS}/logs/plot_fad_matrix/{{corpus}}.{{model}}.{{level}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_fad_matrix/{{corpus}}.{{model}}.{{level}}.tsv"
+    conda:
+        "../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=lasting(10),
+    script:
+        "../workflow/scripts/plot_fad_matrix.py"

@@ -1,0 +1,64 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from consonance import files
+
+
+def test_replacing_makes_the_file_and_nothing_else(tmp_path):
+    target = tmp_path / "new" / "a.txt"
+    with files.replacing(target) as temporary:
+        temporary.write_text("x")
+        assert not target.exists()
+    assert target.read_text() == "x"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_failure_leaves_the_old_file_and_no_rest(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), files.replacing(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_a_killed_job_left_is_cleared(tmp_path):
+    rest = tmp_path / ".a.txt.partial"
+    rest.mkdir()
+    (rest / "a.txt").write_text("half")
+    files.write_text("whole", tmp_path / "a.txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_csv_keeps_every_digit(tmp_path):
+    table = pd.DataFrame({"clip": ["a", "b"], "value": [0.1 + 0.2, 1e-300]})
+    files.write_csv(table, tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_bytes() == b"clip,value\na,0.30000000000000004\nb,1e-300\n"
+
+
+def test_json_refuses_what_json_does_not_know(tmp_path):
+    files.write_json({"b": 1, "a": "é"}, tmp_path / "t.json")
+    assert (tmp_path / "t.json").read_text(encoding="utf-8") == '{\n  "a": "é",\n  "b": 1\n}\n'
+    assert files.read_json(tmp_path / "t.json") == {"a": "é", "b": 1}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.write_json({"a": float("nan")}, tmp_path / "t.json")
+
+
+def test_npz_has_no_pickles_and_the_same_bytes_twice(tmp_path):
+    arrays = {"clip": np.array(["a", "bc"]), "means": np.arange(6.0).reshape(2, 3)}
+    files.write_npz(arrays, tmp_path / "1.npz")
+    files.write_npz(arrays, tmp_path / "2.npz")
+    assert (tmp_path / "1.npz").read_bytes() == (tmp_path / "2.npz").read_bytes()
+    with np.load(tmp_path / "1.npz", allow_pickle=False) as loaded:
+        assert loaded["clip"].tolist() == ["a", "bc"]
+    with pytest.raises(ValueError, match="pickle"):
+        files.write_npz({"a": np.array([object()])}, tmp_path / "3.npz")
+    assert not (tmp_path / "3.npz").exists()
+
+
+def test_sha256_of_known_bytes(tmp_path):
+    (tmp_path / "abc").write_bytes(b"abc")
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert files.sha256(tmp_path / "abc") == digest

@@ -1,0 +1,198 @@
+"""The workflow as Snakemake runs it: to the end, and again after each kind of change."""
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+
+PARTS = ("Snakefile", "config.yaml", "rules", "workflow", "envs", "profiles", "tests/demo")
+# What a run says about itself; everything else must repeat to the byte.
+NOT_RESULTS = {"logs", "benchmarks"}
+
+
+def snakemake(folder: Path, *arguments: str) -> str:
+    """Runs Snakemake in a copy of the project and returns all that it says."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    command += ["--configfile", "tests/demo/config.yaml", "tests/demo/small.yaml"]
+    if (folder / "changes.yaml").exists():
+        command.append("changes.yaml")
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said[-5000:]
+    return said
+
+
+def planned(folder: Path) -> set[str]:
+    """Returns the rules that a run would run."""
+    said = snakemake(folder, "--dry-run", "--quiet", "rules")
+    said += snakemake(folder, "--dry-run")
+    return set(re.findall(r"^(?:local)?rule (\w+):", said, flags=re.MULTILINE)) - {"all"}
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Returns the SHA-256 of every result, by path."""
+    root = folder / "results"
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+        and path.relative_to(root).parts[0] not in NOT_RESULTS
+        and not path.name.startswith(".snakemake")
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(project, tmp_path_factory) -> Path:
+    """A copy of the project in which the small demonstration has run."""
+    folder = tmp_path_factory.mktemp("project")
+    for part in PARTS:
+        source = project / part
+        target = folder / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    snakemake(folder)
+    return folder
+
+
+@pytest.fixture
+def workspace(finished):
+    """The finished run; what a test changes in it is put back."""
+    sources = [finished / "changes.yaml", *finished.glob("workflow/scripts/**/*.py")]
+    before = {path: path.read_bytes() for path in sources if path.exists()}
+    yield finished
+    for path in sources:
+        if path not in before:
+            path.unlink(missing_ok=True)
+        elif path.read_bytes() != before[path]:
+            path.write_bytes(before[path])
+
+
+def edit(folder: Path, module: str, old: str, new: str) -> None:
+    path = folder / "workflow/scripts/consonance" / module
+    text = path.read_text(encoding="utf-8")
+    assert old in text, f"{module} no longer contains {old!r}: choose another edit"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def change(folder: Path, changes: dict) -> None:
+    (folder / "changes.yaml").write_text(yaml.safe_dump(changes), encoding="utf-8")
+
+
+PLOTS = {
+    "plot_accuracy_by_layer",
+    "plot_accuracy_by_emotion",
+    "plot_fad_by_layer",
+    "plot_fad_matrix",
+}
+
+
+def test_everything_is_there_and_nothing_is_left_to_do(workspace):
+    assert planned(workspace) == set()
+    figures = {path.name for path in (workspace / "results/demo/figures").iterdir()}
+    assert "accuracy_by_layer.accuracy.png" in figures
+    assert "fad_matrix.tiny-mert.frames.png" in figures
+    partial = [path for path in workspace.rglob("*.partial")]
+    assert partial == []
+
+
+def test_touched_files_and_comments_rerun_nothing(workspace):
+    for path in workspace.rglob("*"):
+        inside = path.relative_to(workspace).parts[0]
+        if path.is_file() and inside in {"workflow", "rules", "config.yaml", "Snakefile"}:
+            path.touch()
+    for path in (workspace / "results/demo").glob("*.csv"):
+        path.touch()
+    edit(workspace, "probes.py", "\nimport ", "\n# A comment.\nimport ")
+    assert planned(workspace) == set()
+
+
+def test_a_figure_setting_reruns_the_figures(workspace):
+    change(workspace, {"figures": {"dpi": 61}})
+    assert planned(workspace) == PLOTS
+
+
+def test_a_changed_plot_module_reruns_the_figures(workspace):
+    module = workspace / "workflow/scripts/consonance/plots/__init__.py"
+    module.write_text(module.read_text() + "\nCHANGED = True\n")
+    assert planned(workspace) == PLOTS
+
+
+def test_a_changed_probe_reruns_the_probes_and_what_follows(workspace):
+    module = workspace / "workflow/scripts/consonance/probes.py"
+    module.write_text(module.read_text() + "\nCHANGED = True\n")
+    assert planned(workspace) == {
+        "train_probes",
+        "summarise_probes",
+        "plot_accuracy_by_layer",
+        "plot_accuracy_by_emotion",
+    }
+
+
+def test_another_seed_of_one_model_reruns_only_what_depends_on_it(workspace):
+    change(workspace, {"models": {"tiny-mert": {"seed": 99}}})
+    said = snakemake(workspace, "--dry-run")
+    assert "tiny-mert" in said
+    jobs = re.findall(r"wildcards: (.*)", said)
+    assert jobs
+    assert not [job for job in jobs if "model=tiny-wav2vec2" in job and "level" not in job]
+    assert "scan_corpus" not in planned(workspace)
+    assert "resample" not in planned(workspace)
+
+
+def test_results_repeat_to_the_byte(workspace):
+    before = digests(workspace)
+    assert len(before) > 50
+    snakemake(workspace, "--forceall")
+    assert digests(workspace) == before
+
+
+def test_every_rule_has_what_every_rule_needs(project):
+    """Each script rule carries its own script's fingerprint, a log, a benchmark, an environment."""
+    rules = 0
+    for path in sorted((project / "rules").glob("*.smk")):
+        for block in re.split(r"^rule ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+            name = block.split(":", 1)[0]
+            rules += 1
+            (script,) = re.findall(r'script:\s+"\.\./workflow/scripts/(\w+\.py)"', block)
+            assert f'code=code("{script}")' in block, name
+            for key in ("log:", "benchmark:", "conda:", "threads:", "mem_mb=", "runtime="):
+                assert key in block, f"rule {name} lacks {key}"
+            assert (project / "workflow/scripts" / script).is_file(), script
+            (environment,) = re.findall(r'"\.\./envs/(\w+\.yaml)"', block)
+            assert (project / "envs" / environment).is_file(), environment
+    scripts = {path.name for path in (project / "workflow/scripts").glob("*.py")}
+    assert rules == len(scripts)
+
+
+def test_the_papers_experiment_is_planned_without_its_data(project, tmp_path):
+    """The default configuration plans under 150 jobs although nothing has been downloaded."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--dry-run", "--snakefile"]
+    command += [str(project / "Snakefile"), "--directory", str(tmp_path)]
+    shutil.copy(project / "config.yaml", tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (total,) = re.findall(r"^total\s+(\d+)", done.stdout + done.stderr, flags=re.MULTILINE)[-1:]
+    assert 30 < int(total) < 150
+
+
+def test_a_wrong_configuration_stops_before_anything(project, tmp_path):
+    (tmp_path / "mine.yaml").write_text("probes: {epoch: 3}\nextraction: {precision: int8}\n")
+    shutil.copy(project / "config.yaml", tmp_path)
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--dry-run", "--snakefile"]
+    command += [str(project / "Snakefile"), "--directory", str(tmp_path), "--configfile"]
+    done = subprocess.run([*command, "mine.yaml"], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert "2 problems" in said
+    assert "did you mean `epochs`?" in said
+    assert "extraction.precision" in said

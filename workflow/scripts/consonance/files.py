@@ -1,0 +1,79 @@
+"""Files that are either whole or absent: every write goes to a temporary name first."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a temporary path beside `path` that takes its place if the block succeeds.
+
+    The temporary name ends in the same suffix, so that libraries that choose a format by suffix
+    work. Its contents are flushed to disk before the rename. On any error the temporary file is
+    removed and `path` is left as it was.
+
+    Args:
+        path: the file to write; its folder is made if it does not exist.
+
+    Yields:
+        The temporary path, not existing yet.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # One fixed name: what a killed job left behind is cleared by the next, not piled up.
+    folder = path.parent / f".{path.name}.partial"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        temporary = folder / path.name
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Writes a table as CSV: no index, full precision, the same bytes for the same table."""
+    with replacing(path) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def write_json(content: Any, path: str | os.PathLike[str]) -> None:
+    """Writes JSON with sorted keys; NaN and infinity are refused (`ValueError`)."""
+    with replacing(path) as temporary:
+        text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Reads a JSON file."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def write_text(text: str, path: str | os.PathLike[str]) -> None:
+    """Writes a UTF-8 text file."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_npz(arrays: Mapping[str, np.ndarray], path: str | os.PathLike[str]) -> None:
+    """Writes arrays to an uncompressed `.npz` without pickles; each member carries a CRC."""
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **arrays)
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Returns the SHA-256 of a file's bytes as 64 hexadecimal digits."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,61 @@
+"""What every job does around its one call: a log, a number of threads, a readable failure."""
+
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from consonance.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def running(snakemake: Any) -> Iterator[None]:
+    """Runs the body of a script as a job of the workflow.
+
+    Messages, warnings, printed text and tracebacks go to the rule's `log:` file, BLAS and PyTorch
+    use `snakemake.threads` threads, and an `InputError` ends the job with its sentences on the
+    terminal and in the log, without a traceback.
+
+    Args:
+        snakemake: the object that Snakemake puts into a script (`log`, `threads`, `rule` are used).
+
+    Raises:
+        SystemExit: with status 1 after an `InputError`.
+    """
+    log_path = Path(snakemake.log[0])
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        stream = stack.enter_context(log_path.open("w", encoding="utf-8", buffering=1))
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        root = logging.getLogger()
+        root.addHandler(handler)
+        stack.callback(root.removeHandler, handler)
+        level = root.level
+        root.setLevel(logging.INFO)
+        stack.callback(root.setLevel, level)
+        logging.captureWarnings(True)
+        stack.callback(logging.captureWarnings, False)
+        stack.enter_context(redirect_stdout(stream))
+        stack.enter_context(threadpool_limits(limits=snakemake.threads))
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(snakemake.threads)
+        started = time.monotonic()
+        try:
+            yield
+        except InputError as error:
+            logger.error("%s", error)
+            sys.stderr.write(f"Error in {snakemake.rule}: {error}\n")
+            raise SystemExit(1) from None
+        except Exception:
+            stream.write(traceback.format_exc())
+            raise
+        logger.info("%s finished in %.1f s.", snakemake.rule, time.monotonic() - started)

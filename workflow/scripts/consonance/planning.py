@@ -1,0 +1,172 @@
+"""What the configuration implies before anything is computed: paths, shards, names, notices."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from consonance import corpora
+
+# The encoders of arXiv 2409.17899 (section III-B) by the repository of their weights.
+PAPER_REPOSITORIES = {
+    "facebook/wav2vec2-base-960h": "wav2vec2-base-960h",
+    "facebook/hubert-base-ls960": "hubert-base-ls960",
+    "m-a-p/MERT-v1-95M": "mert-v1-95m",
+}
+_WEIGHTS = ("config.json", "preprocessor_config.json", "model.safetensors", "pytorch_model.bin")
+
+
+class Plan:
+    """The layout of one configured experiment.
+
+    Args:
+        config: a configuration that `configuration.check` has passed.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._config = config
+        self._shards: dict[str, list[str]] = {}
+
+    # Corpora ------------------------------------------------------------------------------------
+
+    def root(self, corpus: str) -> str:
+        """Returns where the recordings of a corpus are, or will be."""
+        entry = self._config["corpora"][corpus]
+        resources = self._config["resources"]
+        return {
+            "folder": entry.get("path"),
+            "download": f"{resources}/recordings/{corpus}",
+            "synthetic": f"{resources}/synthetic/{corpus}",
+        }[entry["source"]]
+
+    def recordings(self, corpus: str) -> list[str]:
+        """Returns the inputs of a scan: the user's files, or the folders that rules will make."""
+        entry = self._config["corpora"][corpus]
+        root = self.root(corpus)
+        if entry["source"] == "download":
+            return [f"{root}/{archive}" for archive in entry["archives"]]
+        if entry["source"] == "synthetic":
+            return [root]
+        return [str(path) for path in corpora.list_audio_files(entry["adapter"], Path(root))]
+
+    def shards(self, corpus: str) -> list[str]:
+        """Returns the names of a corpus's shards, such as `0-of-2`."""
+        if corpus not in self._shards:
+            entry = self._config["corpora"][corpus]
+            size = self._config["extraction"]["clips_per_shard"]
+            if entry["source"] == "folder":
+                chosen = ("emotions", "domains", "speakers_in_all_domains")
+                clips = corpora.expected_clips(
+                    entry["adapter"],
+                    Path(entry["path"]),
+                    **{key: self._config["experiment"][key] for key in chosen},
+                )
+            else:
+                clips = entry["planned_clips"]
+            count = max(1, -(-clips // size))
+            self._shards[corpus] = [f"{index}-of-{count}" for index in range(count)]
+        return self._shards[corpus]
+
+    # Models -------------------------------------------------------------------------------------
+
+    def model_files(self, model: str) -> list[str]:
+        """Returns the files that a model's weights come from, as rule inputs."""
+        entry = self._config["models"][model]
+        if entry["source"] == "hub":
+            return [f"{self._config['resources']}/models/{model}.json"]
+        if entry["source"] == "folder":
+            folder = Path(entry["folder"])
+            return [str(folder / name) for name in _WEIGHTS if (folder / name).exists()]
+        return []
+
+    def model_folder(self, model: str) -> str | None:
+        """Returns the folder with a model's files; None for random weights.
+
+        A download's folder is named by its revision, so that two revisions never mix.
+        """
+        entry = self._config["models"][model]
+        if entry["source"] == "hub":
+            return f"{self._config['resources']}/models/{model}@{entry['revision'][:12]}"
+        return entry.get("folder") if entry["source"] == "folder" else None
+
+    def model_identity(self, model: str) -> dict[str, Any]:
+        """Returns what the states of a model depend on, as a rule parameter."""
+        entry = self._config["models"][model]
+        keys = {
+            "hub": (),
+            "folder": (),
+            "random": ("architecture", "seed"),
+        }[entry["source"]]
+        identity = {key: entry[key] for key in ("family", "source", "sampling_rate", *keys)}
+        return {
+            "name": model,
+            "folder": self.model_folder(model),
+            "normalise": entry.get("normalise"),
+            **identity,
+        }
+
+    def audio(self, corpus: str, model: str, shard: str) -> str:
+        """Returns the table of a shard's resampled clips at the model's sampling rate."""
+        return f"{self.wavs(corpus, model, shard)}.csv"
+
+    def wavs(self, corpus: str, model: str, shard: str) -> str:
+        """Returns the folder of a shard's resampled clips at the model's sampling rate."""
+        rate = self._config["models"][model]["sampling_rate"]
+        return f"{self._config['results']}/{corpus}/audio/{rate}/{shard}"
+
+    # What figures and tables say -------------------------------------------------------------------
+
+    def labels(self) -> dict[str, str]:
+        """Returns display names of models, and of whatever `figures.labels` names."""
+        models = self._config["experiment"]["models"]
+        names = {model: self._config["models"][model].get("label", model) for model in models}
+        return {**names, **self._config["figures"]["labels"]}
+
+    def order(self) -> dict[str, list[str]]:
+        """Returns the order in which figures and tables name things: the configuration's."""
+        experiment = self._config["experiment"]
+        return {
+            "model": list(experiment["models"]),
+            "domain": list(experiment["domains"]),
+            "emotion": list(experiment["emotions"]),
+            "scheme": list(self._config["splits"]["schemes"]),
+        }
+
+    def notice(self, corpus: str) -> str:
+        """Returns what a figure must say on its face: synthetic data, random weights, or ''."""
+        parts = []
+        if self._config["corpora"][corpus]["source"] == "synthetic":
+            parts.append("Synthetic recordings")
+        models = self._config["experiment"]["models"]
+        random = [name for name in models if self._config["models"][name]["source"] == "random"]
+        if len(random) == len(models):
+            parts.append("random weights")
+        elif random:
+            parts.append(f"random weights in {', '.join(self.labels()[name] for name in random)}")
+        if not parts:
+            return ""
+        text = " and ".join(parts)
+        return f"{text[0].upper()}{text[1:]}: not a finding"
+
+    def paper_models(self, corpus: str) -> dict[str, str]:
+        """Returns which configured models are the paper's, by the paper's name.
+
+        Empty unless the corpus is the full RAVDESS release with the paper's emotions and domains.
+        """
+        entry = self._config["corpora"][corpus]
+        experiment = self._config["experiment"]
+        papers_data = (
+            entry["adapter"] == "ravdess"
+            and entry["source"] != "synthetic"
+            and entry.get("expect_full_release", False)
+            and set(experiment["emotions"]) == {"neutral", "calm", "happy", "sad", "angry", "fearful"}
+            and set(experiment["domains"]) == {"speech", "song"}
+            and experiment["speakers_in_all_domains"]
+        )
+        if not papers_data:
+            return {}
+        models = {name: self._config["models"][name] for name in experiment["models"]}
+        return {
+            name: PAPER_REPOSITORIES[entry["repository"]]
+            for name, entry in models.items()
+            if entry["source"] == "hub" and entry["repository"] in PAPER_REPOSITORIES
+        }

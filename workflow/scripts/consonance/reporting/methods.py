@@ -1,0 +1,232 @@
+"""The methods section of a paper about a run, filled from its configuration.
+
+Every number and every choice in the text comes from the configuration, the manifests or the
+description of the models; the sentences only say what the workflow does with them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from consonance.reporting import provenance
+from consonance.reporting.document import Block, Heading, Paragraph
+
+_SCHEMES = {
+    "random": "at random over clips, stratified by emotion, so that a speaker occurs in every part",
+    "speaker": "by speaker, so that no speaker occurs in two parts and each is in the same part in "
+    "every domain",
+}
+_LEVELS = {
+    "frames": "over all frames of a set",
+    "clips": "over the mean vectors of the clips of a set",
+}
+_DESIGNS = {
+    "unpaired": "all recordings of both domains, divided by their pooled standard deviation",
+    "paired": "recordings matched by speaker, emotion, intensity, statement and repetition, "
+    "divided by the standard deviation of the differences",
+}
+_EFFECTS = {"hedges": "Hedges' g", "cohen": "Cohen's d"}
+_CORRECTIONS = {"holm": "Holm's", "bh": "Benjamini and Hochberg's"}
+
+
+def methods(
+    config: Mapping[str, Any],
+    *,
+    manifests: Mapping[str, pd.DataFrame],
+    models: Mapping[str, Mapping[str, Any]],
+    statistics: Sequence[str] = (),
+) -> list[Block]:
+    """Returns the methods section.
+
+    Args:
+        config: the configuration.
+        manifests: the whole manifest of each corpus, excluded clips too.
+        models: what the rule that describes a model wrote, by model; a model that is missing is
+            described by its configuration alone.
+        statistics: sentences about further statistics, appended as one paragraph.
+
+    Returns:
+        A title, and a heading and a paragraph for each part that the configuration has.
+    """
+    parts = [
+        ("Data", _data(config, manifests)),
+        ("Encoders", _encoders(config, models)),
+        ("Embeddings", _embeddings(config)),
+        ("Splits", _splits(config)),
+        ("Probes", _probes(config)),
+        ("Fréchet audio distance", _fad(config)),
+        ("Acoustic correlates", _acoustics(config)),
+        ("Statistics", " ".join(statistics)),
+    ]
+    blocks: list[Block] = [Heading("Methods", level=1)]
+    for title, text in parts:
+        if text:
+            blocks += [Heading(title), Paragraph(text)]
+    return blocks
+
+
+def listed(items: Sequence[object]) -> str:
+    """Returns "a", "a and b" or "a, b and c"."""
+    words = [str(item) for item in items]
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Returns "1 clip" or "2 clips"."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def per_cent(fraction: float) -> str:
+    """Returns a fraction as per cent without needless decimals."""
+    return f"{100 * fraction:.6g} %"
+
+
+def _data(config: Mapping[str, Any], manifests: Mapping[str, pd.DataFrame]) -> str:
+    experiment = config["experiment"]
+    sentences = []
+    for name in experiment["corpora"]:
+        entry = config["corpora"][name]
+        label = entry.get("label", name)
+        cited = f" ({entry['citation']})" if "citation" in entry else ""
+        sentences.append(f"We used {label}{cited}, {provenance.corpus_source(entry)}.")
+        if name in manifests:
+            sentences.append(_counts(manifests[name], experiment["domains"]))
+    emotions = experiment["emotions"]
+    sentences.append(
+        f"The domains compared are {listed(experiment['domains'])}; the "
+        f"{counted(len(emotions), 'emotion')} are {listed(emotions)}."
+    )
+    if experiment["speakers_in_all_domains"]:
+        sentences.append("Speakers without recordings in every domain were left out.")
+    audio = config["audio"]
+    low, high = audio["rate_range"]
+    action = {
+        "stop": "would have stopped the run",
+        "exclude": "were excluded and are listed with the results",
+    }[experiment["on_bad_audio"]]
+    sentences.append(
+        f"Recordings that are damaged, shorter than {audio['minimum_seconds']:g} s, silent (no "
+        f"sample above {audio['silence_peak']:g} of full scale) or with a sampling rate outside "
+        f"{low:,} to {high:,} Hz {action}."
+    )
+    return " ".join(sentences)
+
+
+def _counts(manifest: pd.DataFrame, domains: Sequence[str]) -> str:
+    kept = manifest[manifest["excluded"] == ""]
+    by_domain = kept["domain"].value_counts()
+    parts = [f"{by_domain.get(domain, 0):,} of {domain}" for domain in domains]
+    hours = kept["duration"].sum() / 3600
+    text = (
+        f"It gave {counted(len(kept), 'clip')} ({listed(parts)}; {hours:.2f} hours) by "
+        f"{counted(kept['speaker'].nunique(), 'speaker')}"
+    )
+    left_out = len(manifest) - len(kept)
+    return f"{text}, after {left_out:,} were left out." if left_out else f"{text}."
+
+
+def _encoders(config: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]) -> str:
+    sentences = []
+    for name in config["experiment"]["models"]:
+        entry = config["models"][name]
+        cited = f" ({entry['citation']})" if "citation" in entry else ""
+        text = f"{entry.get('label', name)}{cited}: {provenance.model_source(entry)}"
+        if entry["source"] == "hub":
+            text += f" at revision {entry['revision']}"
+        if name in models:
+            record = models[name]
+            text += (
+                f"; {record['states'] - 1} layers of {record['dim']} dimensions, "
+                f"{record['parameters'] / 1e6:,.1f} million parameters, "
+                f"{record['frames_per_second']:g} frames/s"
+            )
+        sentences.append(f"{text}; audio at {entry['sampling_rate']:,} Hz.")
+    return (
+        "The encoders were frozen. "
+        + " ".join(sentences)
+        + " Layer k is the output of block k; layer 0 is the input of the first block."
+    )
+
+
+def _embeddings(config: Mapping[str, Any]) -> str:
+    extraction = config["extraction"]
+    long = {
+        "window": "were cut into windows of that length, whose frames were pooled",
+        "refuse": "were refused",
+    }[extraction["long_clips"]]
+    return (
+        "Recordings were mixed down to mono and resampled with soxr at its highest quality to the "
+        "rate of each encoder; their level was not changed beyond what the encoder's own "
+        "normalisation does. Each clip is represented, at every layer, by the mean of its frames; "
+        "padding counts for nothing. Encoders ran in "
+        f"{extraction['precision']}; recordings longer than {extraction['window_seconds']:g} s "
+        f"{long}."
+    )
+
+
+def _splits(config: Mapping[str, Any]) -> str:
+    splits = config["splits"]
+    fractions = splits["fractions"]
+    schemes = "; and ".join(f"{name}: {_SCHEMES[name]}" for name in splits["schemes"])
+    return (
+        f"Clips were split into {per_cent(fractions['train'])} for training, "
+        f"{per_cent(fractions['validation'])} for validation and {per_cent(fractions['test'])} for "
+        f"testing ({schemes}), {counted(len(splits['seeds']), 'time')} (seeds "
+        f"{listed(splits['seeds'])}). Recordings with equal samples were kept in one part."
+    )
+
+
+def _probes(config: Mapping[str, Any]) -> str:
+    probes = config["probes"]
+    scaling = {
+        True: "after scaling every feature to mean 0 and variance 1 on the training clips",
+        False: "without scaling of the features",
+    }[probes["standardise"]]
+    weights = {
+        "none": "every clip weighing the same",
+        "balanced": "every emotion weighing the same",
+    }[probes["class_weights"]]
+    return (
+        "For each layer, domain, split and seed a linear classifier was trained on the clips' mean "
+        f"vectors {scaling}, with cross-entropy ({weights}) and AdamW (learning rate "
+        f"{probes['learning_rate']:g}, betas {listed(probes['betas'])}, epsilon "
+        f"{probes['epsilon']:g}, weight decay {probes['weight_decay']:g}) in batches of "
+        f"{probes['batch_size']} for {counted(probes['epochs'], 'epoch')}. The epoch with the best "
+        "validation accuracy (then the lowest validation loss, then the earliest) was tested once. "
+        "We report accuracy, unweighted average recall (UAR) and the recall of each emotion."
+    )
+
+
+def _fad(config: Mapping[str, Any]) -> str:
+    fad = config["fad"]
+    levels = listed([f"{_LEVELS[level]} ({level})" for level in fad["levels"]])
+    return (
+        "The Fréchet audio distance between two sets is |m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a "
+        f"S_b)^1/2) with means m and covariances S (divisor n - 1), taken {levels}, for each "
+        "emotion and for all together, at every layer. Its scale-free version is divided by tr(S_a "
+        f"+ S_b). Frames were summed up in {fad['actor_folds']} folds of speakers (seed "
+        f"{fad['actor_fold_seed']})."
+    )
+
+
+def _acoustics(config: Mapping[str, Any]) -> str:
+    if "acoustics" not in config:
+        return ""
+    acoustics = config["acoustics"]
+    rate = acoustics["sampling_rate"]
+    at = "at the recordings' sampling rate" if rate is None else f"at {rate:,} Hz"
+    bootstrap = (
+        f"{per_cent(acoustics['confidence'])} intervals are bias-corrected and accelerated, from "
+        f"{acoustics['resamples']:,} bootstrap draws of whole speakers (seed {acoustics['seed']})"
+    )
+    return (
+        f"The eGeMAPS v02 functionals were computed with openSMILE {at} from the recordings. For "
+        f"each emotion and {len(acoustics['properties'])} properties, the difference between "
+        f"{listed(config['experiment']['domains'])} is given as "
+        f"{_EFFECTS[acoustics['effect']]} over {_DESIGNS[acoustics['design']]}; {bootstrap}. The "
+        "size of the difference was correlated over emotions with the distance (Spearman), with a "
+        f"{acoustics['alternative']} permutation p value over all orders of the emotions (at most "
+        f"{acoustics['permutations']:,}, else as many drawn) and "
+        f"{_CORRECTIONS[acoustics['correction']]} correction over the properties of a layer."
+    )

@@ -1,0 +1,17 @@
+"""Recall of the probes by layer and emotion: the paper's Fig. 2."""
+
+from consonance import jobs, plots, tables
+
+with jobs.running(snakemake):
+    summary = tables.read(snakemake.input.table)
+    face = snakemake.params.face
+    figure = plots.accuracy_by_emotion(
+        summary,
+        scheme=snakemake.wildcards.scheme,
+        style=plots.Style(**face["style"]),
+        labels=face["labels"],
+        order=face["order"],
+        notice=snakemake.params.notice,
+    )
+    for path in snakemake.output:
+        plots.save(figure, path)
