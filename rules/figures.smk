@@ -20,6 +20,7 @@ rule plot_accuracy_by_layer:
         figure("accuracy_by_layer.{metric}"),
     params:
         face=FACE,
+        chance=1 / len(settings("experiment", "emotions")),
         notice=lambda wildcards: PLAN.notice(wildcards.corpus),
         code=code("plot_accuracy_by_layer.py"),
     wildcard_constraints:
@@ -45,6 +46,7 @@ rule plot_accuracy_by_emotion:
         figure("accuracy_by_emotion.{scheme}"),
     params:
         face=FACE,
+        chance=1 / len(settings("experiment", "emotions")),
         notice=lambda wildcards: PLAN.notice(wildcards.corpus),
         code=code("plot_accuracy_by_emotion.py"),
     log:

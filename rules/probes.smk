@@ -18,7 +18,7 @@ rule train_probes:
     benchmark:
         f"{RESULTS}/benchmarks/train_probes/{{corpus}}.{{model}}.{{domain}}.{{scheme}}.tsv"
     conda:
-        "../envs/torch.yaml"
+        "../envs/statistics.yaml"
     threads: 2
     resources:
         mem_mb=growing(3000),

@@ -395,6 +395,7 @@ def test_table_ids(tmp_path):
         "b.wav,sad,song,1,given",
         "deep/given.wav,sad,song,1,",
         "x.y.flac,sad,song,1,",
+        "UPPER.wav,sad,song,1,",
         f"{'l' * 300}.wav,sad,song,1,",
     ]
     path = write(tmp_path / "t.csv", "\n".join(rows))
@@ -406,6 +407,7 @@ def test_table_ids(tmp_path):
         "b.wav": "given",
         "given.wav": path_id("deep/given.wav"),
         "x.y.flac": "x.y",
+        "UPPER.wav": "UPPER",
         f"{'l' * 300}.wav": path_id(f"{'l' * 300}.wav"),
     }
     # Written out once, because results on disk are named by it.

@@ -13,7 +13,8 @@ from consonance import extraction
 from consonance.accumulation import Accumulator
 from consonance.encoders import load_encoder
 from consonance.errors import InputError
-from consonance.extraction import extract_shard, read_means
+from consonance.embeddings import read_means
+from consonance.extraction import extract_shard
 from consonance.moments import Moments, MomentsReader
 
 LENGTHS = (4000, 400, 9000, 5200, 4000, 6111, 2500)

@@ -512,6 +512,12 @@ class TestFadMatrix:
         assert [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()] == ["a", "b"]
         check_layout(figure)
 
+    def test_a_single_model_with_several_layers_is_named(self):
+        table = matrix_table(layers=(1, 2))
+        figure = plots.fad_matrix(table, level="clips", layers=[1, 2], **dress())
+        assert [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()] == ["a"]
+        check_layout(figure)
+
     @pytest.mark.parametrize("models", [1, 2, 4, 8])
     def test_any_number_of_models_fits(self, models):
         names = [f"model {k}" for k in range(models)]

@@ -190,6 +190,16 @@ def test_duplicates_name_the_first_kept_clip(corpus):
     assert (frame["duplicate_of"] != "").sum() == 1
 
 
+def test_duplicates_of_excluded_clips_are_none(spoilt):
+    samples = np.random.default_rng(99).normal(0, 0.1, RATE)
+    spoilt.add("0", "speech", "sad", "03", samples=samples)  # a speaker without usable song
+    spoilt.add("1", "speech", "sad", "01", samples=samples)
+    frame = spoilt.build(on_bad_audio="exclude").set_index("clip")
+    assert frame.loc["0", "content"] == frame.loc["1", "content"]
+    assert (frame["duplicate_of"] == "").all()
+    assert not frame["note"].str.contains("same content").any()
+
+
 def test_duplicates_with_other_labels_are_noted(corpus, caplog):
     samples = np.random.default_rng(99).normal(0, 0.1, RATE)
     corpus.add("a1", "speech", "sad", "01", samples=samples)

@@ -8,6 +8,7 @@ with jobs.running(snakemake):
     figure = plots.accuracy_by_emotion(
         summary,
         scheme=snakemake.wildcards.scheme,
+        chance=snakemake.params.chance,
         style=plots.Style(**face["style"]),
         labels=face["labels"],
         order=face["order"],

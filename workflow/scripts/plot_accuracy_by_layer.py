@@ -8,6 +8,7 @@ with jobs.running(snakemake):
     figure = plots.accuracy_by_layer(
         summary,
         metric=snakemake.wildcards.metric,
+        chance=snakemake.params.chance,
         style=plots.Style(**face["style"]),
         labels=face["labels"],
         order=face["order"],

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from consonance import resampling
-from consonance.comparisons import holm, same_splits
+from consonance.comparisons import holm
 from consonance.errors import InputError
 from consonance.resampling import Counts, Replicates, Tested
 from consonance.splits import generator
@@ -226,7 +226,7 @@ def compare_probes(
     problems = [
         problem
         for key in shared
-        for problem in same_splits([first[key], second[key]])
+        for problem in resampling.same_splits([first[key], second[key]])
         or ([] if first[key].layers == second[key].layers else [f"The layers of {key[0]} differ."])
     ]
     if not shared:

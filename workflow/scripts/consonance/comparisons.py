@@ -134,7 +134,7 @@ def compare(
     if problems:
         raise InputError(problems)
     found = resampling.arrange(predictions, manifest, emotions=emotions)
-    problems = same_splits(found.values())
+    problems = resampling.same_splits(list(found.values()))
     if problems:
         raise InputError(problems)
     corpus = manifest.loc[manifest["clip"].isin(predictions["clip"].unique()), "corpus"].iloc[0]
@@ -215,25 +215,6 @@ def mcnemar_exact(
     high = stats.beta.ppf(1 - tail, only_a + 1, only_b) if only_b else 1.0
     low, high = ((2 * share - 1) * discordant / n for share in (low, high))
     return (only_a - only_b) / n, float(low), float(high), min(1.0, float(test.pvalue))
-
-
-def same_splits(results: Sequence[Tested]) -> list[str]:
-    """Returns a sentence for every model whose test clips are not those of the others."""
-    reference: dict[tuple[str, str], Tested] = {}
-    problems = []
-    for each in results:
-        first = reference.setdefault((each.domain, each.scheme), each)
-        if (
-            first.seeds != each.seeds
-            or first.clips != each.clips
-            or (first.tested != each.tested).any()
-        ):
-            problems.append(
-                f"{each.model} and {first.model} were tested on different clips of {each.domain} "
-                f"({each.scheme} split); one of them was made under another configuration, so "
-                "train the probes again."
-            )
-    return problems
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,26 @@ import pandas as pd
 
 from consonance import frechet
 from consonance.errors import InputError
-from consonance.extraction import read_means
 from consonance.moments import MomentsReader, pool, unpack
+
+
+def read_means(path: Path | str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Reads a file of clip means.
+
+    Returns:
+        clip (n,) str, means (n, states, dim) float32, frames (n,) int64.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return content["clip"], content["means"], content["frames"]
+    except Exception as error:  # zipfile, zlib, numpy and the system each have their own
+        raise InputError(
+            f"{path} is missing or damaged ({error}). Delete it and run the workflow again, so "
+            "that the embeddings of this shard are made anew."
+        ) from error
 
 
 def load_means(paths: Sequence[Path | str]) -> tuple[np.ndarray, np.ndarray]:

@@ -144,25 +144,6 @@ def extract_shard(
     return summary
 
 
-def read_means(path: Path | str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Reads a file of clip means.
-
-    Returns:
-        clip (n,) str, means (n, states, dim) float32, frames (n,) int64.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            return content["clip"], content["means"], content["frames"]
-    except Exception as error:  # zipfile, zlib, numpy and the system each have their own
-        raise InputError(
-            f"{path} is missing or damaged ({error}). Delete it and run the workflow again, so "
-            "that the embeddings of this shard are made anew."
-        ) from error
-
-
 class _Run:
     """The encoder, its accumulator and the size of its batches."""
 

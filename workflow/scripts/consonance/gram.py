@@ -99,7 +99,7 @@ class Clips:
             InputError: it is zero.
         """
         upper = np.triu_indices(len(self), 1)
-        bandwidth = float(np.sqrt(np.median(self._squares()[upper])))
+        bandwidth = float(np.median(np.sqrt(self._squares()[upper])))
         if not bandwidth > 0:
             raise InputError(
                 "More than half of the pairs of clips have equal embeddings in this layer, so the "
@@ -122,7 +122,9 @@ class Clips:
         (Gretton et al. 2012, equation 3; with the Gaussian kernel and the median distance it is the
         kernel audio distance of arXiv 2502.15602, which takes the median over its reference set and
         multiplies by 100.) The bandwidth is that of all clips, whatever the subset: symmetric in
-        the sets, and the same for every relabelling. The value may be below zero.
+        the sets, and the same for every relabelling. The value may be below zero, and is so on
+        average if the same speakers are in both sets and nothing differs: each clip meets fewer
+        clips of its own speaker in its set, where it is left out, than in the other.
 
         Args:
             weights_a: (..., n) how often each clip occurs in the first subset, 0 or more.

@@ -18,7 +18,6 @@ recordings would train other classifiers is in none of them, except in part in `
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -242,7 +241,7 @@ def performance_intervals(
             both = np.concatenate([per_layer, per_layer.mean(axis=2, keepdims=True)], axis=2)
             replicates = _of_all(both, seed_draws, counts)
             low, high, effective = resampling.score_interval(replicates, level=level)
-            split_low, split_high = _one_split(replicates, level=level)
+            split_low, split_high = resampling.split_interval(replicates, level=level)
             layers = [part.layers[k] for k in kept]
             for statistic, (at, named) in _places(replicates.value[:-1], layers).items():
                 ends = [low[at], high[at], split_low[at], split_high[at]]
@@ -435,13 +434,6 @@ def _wilson(counts: Counts, metric: str, *, level: float) -> tuple[np.ndarray, n
     return (low, high) if metric == "recall" else (low[:, 0], high[:, 0])
 
 
-def _one_split(replicates: Replicates, *, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Returns where one further split would fall."""
-    error = np.sqrt(replicates.variance + replicates.split_variance)
-    half = stats.t.ppf((1 + level) / 2, replicates.df) * error
-    return np.clip(replicates.value - half, 0, 1), np.clip(replicates.value + half, 0, 1)
-
-
 def _places(by_layer: np.ndarray, layers: Sequence[int]) -> dict[str, tuple[int, str]]:
     """Returns, per statistic, its index and the layers ("4, 5" if tied)."""
     rounded = np.round(by_layer, TIE_DECIMALS)
@@ -476,13 +468,3 @@ def _reason(
             f"interval over {unit}s needs at least {min_clusters}."
         )
     return ""
-
-
-def describe(row: Any) -> str:
-    """Returns what the interval of a row of `accuracy_intervals` is about, as a phrase."""
-    if row.basis == "first":
-        return f"{row.method}, one split, {row.clips} clips"
-    return (
-        f"{row.method} over {row.clusters} {row.unit}s and {row.seeds} "
-        f"seed{'s' if row.seeds > 1 else ''}"
-    )

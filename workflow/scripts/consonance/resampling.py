@@ -286,6 +286,32 @@ def _arranged(
     )
 
 
+def same_splits(results: Sequence[Tested]) -> list[str]:
+    """Checks that models were tested on the same clips in every domain and scheme.
+
+    Args:
+        results: of any models, domains and schemes.
+
+    Returns:
+        A sentence for every model whose test clips are not those of the first model.
+    """
+    reference: dict[tuple[str, str], Tested] = {}
+    problems = []
+    for each in results:
+        first = reference.setdefault((each.domain, each.scheme), each)
+        if (
+            first.seeds != each.seeds
+            or first.clips != each.clips
+            or (first.tested != each.tested).any()
+        ):
+            problems.append(
+                f"{each.model} and {first.model} were tested on different clips of {each.domain} "
+                f"({each.scheme} split); one of them was made under another configuration, so "
+                "train the probes again."
+            )
+    return problems
+
+
 # Units --------------------------------------------------------------------------------------------
 
 
@@ -312,7 +338,8 @@ def units(manifest: pd.DataFrame, *, scheme: str) -> pd.Series:
         raise InputError(
             f"The split scheme '{scheme}' is unknown; choose one of {', '.join(UNIT_OF_SCHEME)}."
         )
-    frame = manifest.reset_index(drop=True)
+    # In order of clips, so that draws do not depend on the order of the manifest.
+    frame = manifest.sort_values("clip", ignore_index=True)
     joint = [frame["duplicate_of"].where(frame["duplicate_of"] != "", frame["clip"])]
     if scheme == "speaker":
         unknown = frame.loc[frame["speaker"] == "", "clip"]
@@ -560,6 +587,23 @@ def score_interval(replicates: Replicates, *, level: float) -> tuple[np.ndarray,
     low = np.where(value <= 0, 0.0, centre - half)
     high = np.where(value >= 1, 1.0, centre + half)
     return tuple(np.where(valid, each, np.nan) for each in (low, high, n))
+
+
+def split_interval(replicates: Replicates, *, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Says where a rate of one further split and start would fall, within [0, 1].
+
+    value -+ t sqrt(variance of the mean + variance of one split).
+
+    Args:
+        replicates: (...) of a rate.
+        level: confidence.
+
+    Returns:
+        low and high, each (...).
+    """
+    error = np.sqrt(replicates.variance + replicates.split_variance)
+    half = stats.t.ppf((1 + level) / 2, replicates.df) * error
+    return np.clip(replicates.value - half, 0, 1), np.clip(replicates.value + half, 0, 1)
 
 
 def percentile_interval(

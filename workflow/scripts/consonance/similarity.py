@@ -32,6 +32,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -936,11 +937,13 @@ def _measure(
     settings: Settings,
     fad_null: dict[str, np.ndarray] | None,
 ) -> list[dict]:
-    """Computes all measures of an emotion and a layer."""
+    """Computes all measures of an emotion and a layer.
+
+    A statistic returns its measures' values for a subset, and may add `floor`, and `doubt`: what
+    the value owes to its model, which widens the interval.
+    """
     design, plan, n = part.design, part.plan, len(clips)
     n_pairs = len(design.pairs)
-    floors: dict[str, float] = {}
-    curvature: dict[str, float] = {}
 
     def scaled(size: int, subset: Subset) -> int:
         # Without a group of speakers, sub-samples lack its share too.
@@ -964,20 +967,21 @@ def _measure(
             min((half[rows]).sum() for rows in subset[:2] for half in (*first, *~first)),
         )
         result = halves(clips, subset, size=size, keys=plan.half_keys, first=first)
-        floors.setdefault("fad_halves", result.floor)
-        return {"fad_halves": result.across}
+        return {"fad_halves": result.across, "floor": result.floor}
 
     def unlimited(subset: Subset) -> dict[str, float]:
         result = extrapolate(clips, subset, fractions=settings.fractions, keys=plan.keys)
-        curvature.setdefault("fad_unlimited", result.value - result.linear)
-        return {"fad_unlimited": result.value}
+        return {"fad_unlimited": result.value, "doubt": result.value - result.linear}
 
     def kad(subset: Subset) -> dict[str, float]:
         weights = [np.bincount(rows, minlength=n) for rows in subset[:2]]
-        value = settings.kernel_scale * float(clips.mmd(*weights))
-        if "kad" not in floors and not isinstance(plan.first, str):
-            floors["kad"] = settings.kernel_scale * kernel_floor(clips, design, first=plan.first)
-        return {"kad": value}
+        return {"kad": settings.kernel_scale * float(clips.mmd(*weights)), "floor": floor_of_kad()}
+
+    @cache
+    def floor_of_kad() -> float:
+        if isinstance(plan.first, str):
+            return float("nan")
+        return settings.kernel_scale * kernel_floor(clips, design, first=plan.first)
 
     def null_of_kad() -> dict[str, np.ndarray]:
         labels = _drawn(plan.labels)
@@ -1040,7 +1044,7 @@ def _measure(
                 **where,
                 "measure": name,
                 "value": values[name],
-                "floor": floors.get(name, np.nan),
+                "floor": values.get("floor", np.nan),
                 **dict(zip(("clips_a", "clips_b"), counts, strict=True)),
                 "speakers": len(np.unique(design.speaker)),
                 "groups": len(np.unique(design.group)),
@@ -1049,7 +1053,7 @@ def _measure(
             }
             if name in errors:
                 error, groups = errors[name]
-                error = float(np.hypot(error, curvature.get(name, 0.0)))
+                error = float(np.hypot(error, values.get("doubt", 0.0)))
                 rows[name]["lower"], rows[name]["upper"] = interval(
                     values[name], error, groups=groups, level=settings.level
                 )

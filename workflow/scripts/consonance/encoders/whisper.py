@@ -32,6 +32,7 @@ OVERRIDES = {
     "encoder_layerdrop": 0.0,
     "apply_spec_augment": False,
 }
+FRAMES_PER_SECOND = 50  # of the encoder, at the library's default hop of 10 ms and stride of 2
 # What the feature extractor reads from preprocessor_config.json.
 FEATURES = ("feature_size", "sampling_rate", "hop_length", "chunk_length", "n_fft", "dither")
 
@@ -161,6 +162,8 @@ def _extractor(
     """
     sizes = {"feature_size": config.num_mel_bins, "sampling_rate": spec.sampling_rate}
     sizes |= {key: preprocessor[key] for key in FEATURES if key in preprocessor}
+    if spec.source == "random":  # no preprocessing to agree with: as long as the model's input
+        sizes["chunk_length"] = config.max_source_positions // FRAMES_PER_SECOND
     extractor = WhisperFeatureExtractor(**sizes)
     problems = []
     if extractor.feature_size != config.num_mel_bins:

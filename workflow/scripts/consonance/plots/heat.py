@@ -104,7 +104,7 @@ def fad_matrix(
         bar.ax.tick_params(labelsize=board.style.small, length=2)
         bar.outline.set_visible(False)
     board.name_panels(columns)
-    if len(rows) > 1:
+    if not single:
         board.name_rows("", show_row=True)
         for (_, across), axes in board.places.items():
             if not across:
@@ -192,7 +192,7 @@ def _map_board(
     style, labels = dress["style"], dress.get("labels", {})
     longest = max(len(labels.get(emotion, emotion)) for _, emotion in sets)
     names = (GLYPH * style.small * (longest + 1) + 3 * LEADING * style.small) / POINTS
-    row_name = 0.25 if len(rows) > 1 else 0.0
+    row_name = 0.25 if any(rows) else 0.0
     bar = 6 * style.small / POINTS
 
     def side(across: int) -> float:

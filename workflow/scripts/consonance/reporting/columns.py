@@ -102,6 +102,11 @@ def guess(frame: pd.DataFrame, *, percent: Sequence[str] = ()) -> list[Column]:
     return columns
 
 
+def empty(frame: pd.DataFrame) -> pd.Series:
+    """Returns, for each column, whether none of its cells has a value."""
+    return (frame.isna() | (frame == "")).all()
+
+
 def text(
     frame: pd.DataFrame, columns: Sequence[Column], *, labels: Mapping[str, str]
 ) -> list[list[str]]:

@@ -90,7 +90,8 @@ def table_page(
     Args:
         frame: the table; without rows, a sentence says so.
         title: above it.
-        columns: what to show; by default all columns, with kinds that are guessed.
+        columns: what to show; by default all columns that are not empty throughout, with kinds that
+            are guessed.
         percent: columns of fractions to be shown as per cent, if `columns` is not given.
         labels: display names of models, domains and the like.
         notice: a warning above the table, such as that the data are synthetic.
@@ -112,7 +113,8 @@ def table_page(
                 "same name holds all of them."
             )
         )
-    columns = shown.guess(frame, percent=percent) if columns is None else columns
+    if columns is None:
+        columns = shown.guess(frame.loc[:, ~shown.empty(frame)], percent=percent)
     blocks.append(Table(frame.head(most_rows), columns, labels))
     return page(blocks, title=title)
 

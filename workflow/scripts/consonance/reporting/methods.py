@@ -13,7 +13,7 @@ from consonance.reporting import provenance
 from consonance.reporting.document import Block, Heading, Paragraph
 
 _SCHEMES = {
-    "random": "at random over clips, stratified by emotion, so that a speaker occurs in every part",
+    "random": "over clips, stratified by emotion, so that a speaker occurs in every part",
     "speaker": "by speaker, so that no speaker occurs in two parts and each is in the same part in "
     "every domain",
 }
@@ -27,6 +27,7 @@ _DESIGNS = {
     "divided by the standard deviation of the differences",
 }
 _EFFECTS = {"hedges": "Hedges' g", "cohen": "Cohen's d"}
+_ALTERNATIVES = {"two-sided": "two-sided", "greater": "one-sided (positive correlation)"}
 _CORRECTIONS = {"holm": "Holm's", "bh": "Benjamini and Hochberg's"}
 
 
@@ -89,7 +90,9 @@ def _data(config: Mapping[str, Any], manifests: Mapping[str, pd.DataFrame]) -> s
         entry = config["corpora"][name]
         label = entry.get("label", name)
         cited = f" ({entry['citation']})" if "citation" in entry else ""
-        sentences.append(f"We used {label}{cited}, {provenance.corpus_source(entry)}.")
+        origin = provenance.corpus_source(entry)
+        linking = "," if entry["source"] == "synthetic" else " from"
+        sentences.append(f"We used {label}{cited}{linking} {origin}.")
         if name in manifests:
             sentences.append(_counts(manifests[name], experiment["domains"]))
     emotions = experiment["emotions"]
@@ -172,8 +175,8 @@ def _splits(config: Mapping[str, Any]) -> str:
     return (
         f"Clips were split into {per_cent(fractions['train'])} for training, "
         f"{per_cent(fractions['validation'])} for validation and {per_cent(fractions['test'])} for "
-        f"testing ({schemes}), {counted(len(splits['seeds']), 'time')} (seeds "
-        f"{listed(splits['seeds'])}). Recordings with equal samples were kept in one part."
+        f"testing ({schemes}), with {counted(len(splits['seeds']), 'seed')} "
+        f"({listed(splits['seeds'])}). Recordings with equal samples were kept in one part."
     )
 
 
@@ -226,7 +229,7 @@ def _acoustics(config: Mapping[str, Any]) -> str:
         f"{listed(config['experiment']['domains'])} is given as "
         f"{_EFFECTS[acoustics['effect']]} over {_DESIGNS[acoustics['design']]}; {bootstrap}. The "
         "size of the difference was correlated over emotions with the distance (Spearman), with a "
-        f"{acoustics['alternative']} permutation p value over all orders of the emotions (at most "
-        f"{acoustics['permutations']:,}, else as many drawn) and "
+        f"{_ALTERNATIVES[acoustics['alternative']]} permutation p value over all orders of the "
+        f"emotions (at most {acoustics['permutations']:,}, else as many drawn) and "
         f"{_CORRECTIONS[acoustics['correction']]} correction over the properties of a layer."
     )

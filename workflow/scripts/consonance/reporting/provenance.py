@@ -138,7 +138,7 @@ def model_source(entry: Mapping[str, Any]) -> str:
     if entry["source"] == "hub":
         return f"Hugging Face Hub, {entry['repository']}"
     if entry["source"] == "folder":
-        return "a folder of the user's"
+        return "a local folder"
     return f"random weights (seed {entry['seed']})"
 
 
@@ -149,7 +149,7 @@ def corpus_source(entry: Mapping[str, Any]) -> str:
         return ", ".join(sorted(addresses))
     if entry["source"] == "synthetic":
         return "made by the workflow"
-    return "a folder of the user's"
+    return "a local folder"
 
 
 def _corpus(name: str, entry: Mapping[str, Any]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The results of a run in two minutes of reading."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,18 @@ from consonance.reporting.columns import Column
 from consonance.reporting.document import Block, Bullets, Heading, Paragraph, Table
 from consonance.reporting.methods import counted, listed
 
-_BASES = {"seeds": "all seeds", "first": "first seed only"}
+_METRICS = ("accuracy", "uar")
+_RUN = ["corpus", "model", "domain", "scheme"]
+_MEASURED = ["corpus", "model", "measure"]
+_BASES = {"seeds": "all seeds", "first": "the first seed only"}
+_OUTCOMES = {
+    "holds": ("holds", "hold"),
+    "fails": ("fails", "fail"),
+    "cannot tell": ("cannot be told", "cannot be told"),
+    "not computed": ("was not computed", "were not computed"),
+}
 _REVISION_LENGTH = 12  # as Git shows a commit
-_OUTCOMES = ("holds", "fails", "cannot tell", "not computed")
+_PROPERTIES_NAMED = 3
 
 
 def summary(
@@ -34,25 +44,33 @@ def summary(
         notices: what the figures of a corpus say on their face, or "".
         labels: display names of models, domains and the like.
         tables: tidy tables by name, each optional; of several corpora, one below the other. Used
-            are `performance_intervals` (else `probe_summary`), `fad_ranking` and `similarity` (for
-            its p values), `claims`, `side_by_side` and `correlations`.
+            are `performance_intervals` (else `probe_summary`), `fad_ranking`, `similarity` (for its
+            p values), `claims`, `side_by_side` and `acoustic_correlates`.
         alpha: p values below this are counted.
         remarks: sentences to add to a section: `performance`, `distance`, `claims`, `correlates`.
 
     Returns:
         The document. A table that is missing, empty or lacks a column gives a sentence.
     """
-    writer = _Summary(config, labels, tables, alpha)
+    results = _Results(tables, labels, many=len(config["experiment"]["corpora"]) > 1)
+    chance = 1 / len(config["experiment"]["emotions"])
     blocks: list[Block] = [Heading("Summary of this run", level=1)]
     for corpus, notice in notices.items():
         if notice:
-            blocks.append(Paragraph(f"{labels.get(corpus, corpus)}: {notice}.", notice=True))
+            blocks.append(Paragraph(f"{results.name(corpus)}: {notice}.", notice=True))
+    headlines = list(_headlines(results))
+    if headlines:
+        blocks.append(Bullets(headlines))
     sections = (
-        ("What was run", "", [*writer.data(manifests), *writer.models()]),
-        ("How well emotions can be told", "performance", writer.performance()),
-        ("How far apart the domains are", "distance", writer.distance()),
-        ("Claims of the paper", "claims", [*writer.claims(), *writer.published()]),
-        ("What drives the distance", "correlates", writer.correlates()),
+        ("What was run", "", [_data(config, manifests, results), _models(config, results)]),
+        ("How well emotions can be told", "performance", _performance(results, chance)),
+        (
+            "How far apart the domains are",
+            "distance",
+            [*_ranking(results), *_tests(results, alpha)],
+        ),
+        ("Claims of the paper", "claims", [*_claims(results), *_published(results)]),
+        ("What drives the distance", "correlates", _correlates(results, alpha)),
     )
     for title, name, content in sections:
         blocks += [Heading(title), *content]
@@ -60,251 +78,23 @@ def summary(
     return blocks
 
 
-class _Summary:
-    """Writes the sections of one summary."""
+@dataclass(frozen=True)
+class _Results:
+    """The tables that a run made, and how names are shown.
 
-    def __init__(
-        self,
-        config: Mapping[str, Any],
-        labels: Mapping[str, str],
-        tables: Mapping[str, pd.DataFrame | None],
-        alpha: float,
-    ) -> None:
-        self._config = config
-        self._labels = labels
-        self._tables = tables
-        self._alpha = alpha
-        self._many = len(config["experiment"]["corpora"]) > 1
+    Attributes:
+        tables: by name.
+        labels: display names.
+        many: whether there are several corpora, so that each must be named.
+    """
 
-    # What was run -------------------------------------------------------------------------------
+    tables: Mapping[str, pd.DataFrame | None]
+    labels: Mapping[str, str]
+    many: bool
 
-    def data(self, manifests: Mapping[str, pd.DataFrame]) -> list[Block]:
-        """Says which clips were used and why others were not."""
-        items = []
-        for corpus in self._config["experiment"]["corpora"]:
-            entry = self._config["corpora"][corpus]
-            name = f"{self._name(corpus)} ({provenance.corpus_source(entry)})"
-            if corpus not in manifests:
-                items.append(f"{name}: its manifest is missing.")
-                continue
-            manifest = manifests[corpus]
-            kept = manifest[manifest["excluded"] == ""]
-            by_domain = kept["domain"].value_counts()
-            domains = [
-                f"{by_domain.get(domain, 0):,} {self._name(domain)}"
-                for domain in self._config["experiment"]["domains"]
-            ]
-            text = (
-                f"{name}: {len(kept):,} of {counted(len(manifest), 'clip')} ({listed(domains)}) by "
-                f"{counted(kept['speaker'].nunique(), 'speaker')}."
-            )
-            reasons = manifest.loc[manifest["excluded"] != "", "excluded"].str.partition(":")[0]
-            left_out = [f"{reason} ({n:,})" for reason, n in reasons.value_counts().items()]
-            items.append(f"{text} Left out: {'; '.join(left_out)}." if left_out else text)
-        return [Bullets(items)]
-
-    def models(self) -> list[Block]:
-        """Lists the models with where they come from."""
-        rows = []
-        for name in self._config["experiment"]["models"]:
-            entry = self._config["models"][name]
-            revision = entry.get("revision", "") if entry["source"] == "hub" else ""
-            rows.append(
-                {
-                    "model": name,
-                    "source": provenance.model_source(entry),
-                    "revision": revision[:_REVISION_LENGTH],
-                    "sampling_rate": entry["sampling_rate"],
-                }
-            )
-        columns = [
-            Column("model", "Model", "text"),
-            Column("source", "Weights", "text"),
-            Column("revision", "Revision", "text"),
-            Column("sampling_rate", "Rate (Hz)", "count"),
-        ]
-        return [self._table(pd.DataFrame(rows), columns)]
-
-    # Results ------------------------------------------------------------------------------------
-
-    def performance(self) -> list[Block]:
-        """Gives the best layer of every model, domain and scheme."""
-        chance = 1 / len(self._config["experiment"]["emotions"])
-        level = (
-            f"Chance is {100 * chance:.1f} %. The best of many layers on the same test clips is a "
-            "little too good; the mean over layers is not."
-        )
-        needed = ["corpus", "model", "domain", "scheme", "metric", "statistic", "basis", "layers"]
-        frame, problem = self._usable("performance_intervals", [*needed, "value", "low", "high"])
-        if frame is not None:
-            kept = frame["statistic"].isin(["best", "mean"]) & frame["metric"].isin(_METRICS)
-            frame = frame[kept].copy()
-            seeds = frame["basis"] == "seeds"
-            frame = frame[seeds] if seeds.any() else frame
-            basis = listed([_BASES.get(name, name) for name in frame["basis"].unique()])
-            frame["layers"] = frame["layers"].where(frame["statistic"] == "best", "all")
-            text = f"Per cent, with {self._confidence(frame)}intervals, from {basis}. {level}"
-            return [Paragraph(text), self._performance_table(frame)]
-        needed = ["corpus", "model", "domain", "scheme", "layer", "metric", "mean", "low", "high"]
-        frame, other = self._usable("probe_summary", needed)
-        if frame is None:
-            return [Paragraph(problem), Paragraph(other)]
-        frame = frame[frame["metric"].isin(_METRICS) & (frame["layer"] > 0)]
-        keys = ["corpus", "model", "domain", "scheme", "metric"]
-        best = frame.loc[frame.groupby(keys, sort=False)["mean"].idxmax()]
-        best = best.assign(statistic="best", layers=best["layer"].astype(str), value=best["mean"])
-        text = f"{problem} So per cent with the spread over seeds, which is no interval. {level}"
-        return [Paragraph(text), self._performance_table(best)]
-
-    def distance(self) -> list[Block]:
-        """Ranks the emotions from nearest to farthest."""
-        needed = ["corpus", "model", "level", "emotion", "layers", "mean_rank", "place"]
-        frame, problem = self._usable("fad_ranking", needed)
-        if frame is None:
-            return [Paragraph(problem)]
-        rows = []
-        keys = ["corpus", "model", "level"]
-        for (corpus, model, level), group in frame.groupby(keys, sort=False):
-            group = group.sort_values(["place", "emotion"], kind="stable")
-            order = [
-                f"{self._name(emotion)} ({rank:.1f})"
-                for emotion, rank in zip(group["emotion"], group["mean_rank"], strict=True)
-            ]
-            row = {"corpus": corpus, "model": model, "level": level, "order": ", ".join(order)}
-            rows.append(row)
-        columns = [
-            Column("model", "Model", "text"),
-            Column("level", "FAD over", "text"),
-            Column("order", "Emotions, nearest first (mean rank over layers)", "text"),
-        ]
-        ranking = self._table(pd.DataFrame(rows), self._with_corpus(columns))
-        return [ranking, *self._distance_tests()]
-
-    def claims(self) -> list[Block]:
-        """Says which of the paper's claims hold."""
-        frame, problem = self._usable("claims", ["claim", "outcome", "why"])
-        if frame is None:
-            return [Paragraph(problem)]
-        found = frame["outcome"].value_counts()
-        counts = [f"{found[name]} {_VERBS[name]}" for name in _OUTCOMES if name in found]
-        columns = [
-            Column("finding", "Finding", "text"),
-            Column("claim", "Claim", "text"),
-            Column("outcome", "Outcome", "text"),
-            Column("why", "Why", "text"),
-            Column("note", "Note", "text"),
-        ]
-        shown = [
-            column
-            for column in columns
-            if column.name in frame.columns and (frame[column.name].fillna("") != "").any()
-        ]
-        text = f"Of {counted(len(frame), 'claim')}, {listed(counts)}."
-        return [Paragraph(text), self._table(frame, self._with_corpus(shown, frame))]
-
-    def published(self) -> list[Block]:
-        """Counts the paper's numbers that lie within our intervals."""
-        frame, problem = self._usable("side_by_side", ["ours", "inside"])
-        if frame is None:
-            return [Paragraph(problem)]
-        inside = frame["inside"].value_counts()
-        judged = int(inside.get("yes", 0) + inside.get("no", 0))
-        text = f"Of the paper's {counted(len(frame), 'published number')}, "
-        if not judged:
-            return [Paragraph(f"{text}none has a counterpart with an interval in this run.")]
-        return [
-            Paragraph(
-                f"{text}{judged:,} have a counterpart with an interval here, and "
-                f"{int(inside.get('yes', 0)):,} of those lie inside it."
-            )
-        ]
-
-    def correlates(self) -> list[Block]:
-        """Names the acoustic property that goes best with the distance, per model."""
-        needed = ["corpus", "model", "measure", "layer", "property", "correlation", "p"]
-        frame, problem = self._usable("correlations", [*needed, "p_adjusted", "emotions"])
-        if frame is None:
-            return [Paragraph(problem)]
-        tested = frame[np.isfinite(frame["correlation"])]
-        if tested.empty:
-            return [Paragraph("No correlation with an acoustic property could be computed.")]
-        rows = []
-        for keys, group in tested.groupby(["corpus", "model", "measure"], sort=False):
-            means = group.groupby("property", sort=False)["correlation"].mean()
-            order = means.abs().sort_values(ascending=False, kind="stable").index
-            row = dict(zip(["corpus", "model", "measure"], keys, strict=True))
-            shown = [f"{self._name(name)} ({means[name]:+.2f})" for name in order[:3]]
-            significant = int((group["p_adjusted"] < self._alpha).sum())
-            row |= {"properties": ", ".join(shown), "significant": f"{significant} of {len(group)}"}
-            rows.append(row)
-        columns = [
-            Column("model", "Model", "text"),
-            Column("measure", "Distance", "text"),
-            Column("properties", "Closest properties (mean rank correlation)", "text"),
-            Column("significant", f"Adjusted p < {self._alpha:g}", "text"),
-        ]
-        emotions = int(tested["emotions"].max())
-        text = (
-            f"Rank correlation over {counted(emotions, 'emotion')} between the size of the "
-            "acoustic difference and the distance, averaged over layers. With so few emotions the test is "
-            "weak, and neighbouring layers are not independent."
-        )
-        return [Paragraph(text), self._table(pd.DataFrame(rows), self._with_corpus(columns))]
-
-    # Helpers ------------------------------------------------------------------------------------
-
-    def _distance_tests(self) -> list[Block]:
-        """Counts the layers in which the distance of an emotion is more than chance."""
-        needed = ["corpus", "model", "measure", "layer", "emotion", "p"]
-        frame, problem = self._usable("similarity", needed)
-        if frame is None:
-            return [Paragraph(problem)]
-        tested = frame[np.isfinite(frame["p"])]
-        if tested.empty:
-            return [Paragraph("No distance was tested against the permutation null.")]
-        keys = ["corpus", "model", "measure"]
-        rows = []
-        for names, group in tested.groupby(keys, sort=False):
-            row = dict(zip(keys, names, strict=True))
-            for emotion, one in group.groupby("emotion", sort=False):
-                row[emotion] = f"{int((one['p'] < self._alpha).sum())} of {len(one)}"
-            rows.append(row)
-        emotions = list(dict.fromkeys(tested["emotion"]))
-        columns = [Column("model", "Model", "text"), Column("measure", "Measure", "text")]
-        columns += [Column(emotion, self._name(emotion), "text") for emotion in emotions]
-        text = (
-            f"Layers in which the distance is larger than when domain labels are swapped within "
-            f"speakers (p < {self._alpha:g}, not corrected for their number):"
-        )
-        return [Paragraph(text), self._table(pd.DataFrame(rows), self._with_corpus(columns))]
-
-    def _performance_table(self, frame: pd.DataFrame) -> Table:
-        rows = []
-        keys = ["corpus", "model", "domain", "scheme", "statistic"]
-        for names, group in frame.groupby(keys, sort=False):
-            row = dict(zip(keys, names, strict=True))
-            for one in group.itertuples():
-                interval = ""
-                if np.isfinite(one.low) and np.isfinite(one.high):
-                    interval = f" [{100 * one.low:.1f}, {100 * one.high:.1f}]"
-                row[one.metric] = f"{100 * one.value:.1f}{interval}"
-                row[f"{one.metric}_layers"] = one.layers
-            rows.append(row)
-        columns = [
-            Column("model", "Model", "text"),
-            Column("domain", "Domain", "text"),
-            Column("scheme", "Split", "text"),
-            Column("statistic", "Layers", "text"),
-        ]
-        for metric, header in _METRICS.items():
-            if (frame["metric"] == metric).any():
-                columns.append(Column(metric, header, "text"))
-                columns.append(Column(f"{metric}_layers", "Layer", "text"))
-        return self._table(pd.DataFrame(rows), self._with_corpus(columns))
-
-    def _usable(self, name: str, needed: Sequence[str]) -> tuple[pd.DataFrame | None, str]:
+    def get(self, name: str, needed: Sequence[str]) -> tuple[pd.DataFrame | None, str]:
         """Returns a table, or None and a sentence that says why it cannot be shown."""
-        frame = self._tables.get(name)
+        frame = self.tables.get(name)
         if frame is None:
             return None, f"The table `{name}` was not made in this run."
         missing = [column for column in needed if column not in frame.columns]
@@ -314,30 +104,311 @@ class _Summary:
             return None, f"The table `{name}` has no rows."
         return frame, ""
 
-    def _confidence(self, frame: pd.DataFrame) -> str:
+    def name(self, name: str) -> str:
+        """Returns the display name of a model, a domain, a corpus or an emotion."""
+        return self.labels.get(name, name)
+
+    def prefix(self, corpus: str) -> str:
+        """Returns what begins a sentence about one corpus of several."""
+        return f"{self.name(corpus)}, " if self.many else ""
+
+    def table(self, rows: pd.DataFrame | Sequence[Mapping[str, Any]], *columns: Column) -> Table:
+        """Returns a table with the corpus first where there are several."""
+        frame = pd.DataFrame(rows)
+        if self.many and "corpus" in frame.columns:
+            columns = (Column("corpus", "Corpus", "text"), *columns)
+        present = [column for column in columns if column.name in frame.columns]
+        return Table(frame, present, self.labels)
+
+
+# In short -----------------------------------------------------------------------------------------
+
+
+def _headlines(results: _Results) -> Iterator[str]:
+    """Yields the main results in a line each; those that are missing are left out."""
+    frame, _ = _best_layers(results)
+    if frame is not None:
+        best = frame[(frame["statistic"] == "best") & (frame["metric"] == "accuracy")]
+        for (corpus, domain), group in best.groupby(["corpus", "domain"], sort=False):
+            parts = []
+            for scheme, one in group.groupby("scheme", sort=False):
+                top = one.loc[one["value"].idxmax()]
+                where = f"{results.name(top['model'])}, layer {top['layers']}"
+                parts.append(f"{_with_interval(top)} with the {scheme} split ({where})")
+            yield (
+                f"{results.prefix(corpus)}{results.name(domain)}: the best accuracy in per cent is "
+                f"{listed(parts)}."
+            )
+    frame, _ = results.get("fad_ranking", ["corpus", "model", "level", "emotion", "place"])
+    if frame is not None:
+        for (corpus, level), group in frame.groupby(["corpus", "level"], sort=False):
+            nearest = group.loc[group["place"] == group["place"].min(), "emotion"].value_counts()
+            parts = [f"{results.name(emotion)} in {count}" for emotion, count in nearest.items()]
+            models = counted(group["model"].nunique(), "model")
+            where = f"{results.name(corpus)}: of" if results.many else "Of"
+            yield f"{where} {models}, the nearest emotion by FAD over {level} is {listed(parts)}."
+    frame, _ = results.get("claims", ["claim", "outcome"])
+    if frame is not None:
+        yield _outcomes(frame)
+
+
+# What was run -------------------------------------------------------------------------------------
+
+
+def _data(
+    config: Mapping[str, Any], manifests: Mapping[str, pd.DataFrame], results: _Results
+) -> Block:
+    """Says which clips were used and why others were not."""
+    items = []
+    for corpus in config["experiment"]["corpora"]:
+        source = provenance.corpus_source(config["corpora"][corpus])
+        name = f"{results.name(corpus)} ({source})"
+        if corpus not in manifests:
+            items.append(f"{name}: its manifest is missing.")
+            continue
+        manifest = manifests[corpus]
+        kept = manifest[manifest["excluded"] == ""]
+        by_domain = kept["domain"].value_counts()
+        domains = [
+            f"{by_domain.get(domain, 0):,} of {domain}"
+            for domain in config["experiment"]["domains"]
+        ]
+        text = (
+            f"{name}: {len(kept):,} of {counted(len(manifest), 'clip')} ({listed(domains)}) by "
+            f"{counted(kept['speaker'].nunique(), 'speaker')}."
+        )
+        reasons = manifest.loc[manifest["excluded"] != "", "excluded"].str.partition(":")[0]
+        left_out = [f"{reason} ({count:,})" for reason, count in reasons.value_counts().items()]
+        items.append(f"{text} Left out: {'; '.join(left_out)}." if left_out else text)
+    return Bullets(items)
+
+
+def _models(config: Mapping[str, Any], results: _Results) -> Block:
+    """Lists the models with where they come from."""
+    rows = []
+    for name in config["experiment"]["models"]:
+        entry = config["models"][name]
+        revision = entry.get("revision", "") if entry["source"] == "hub" else ""
+        rows.append(
+            {
+                "model": name,
+                "source": provenance.model_source(entry),
+                "revision": revision[:_REVISION_LENGTH],
+                "sampling_rate": entry["sampling_rate"],
+            }
+        )
+    return results.table(
+        rows,
+        Column("model", "Model", "text"),
+        Column("source", "Weights", "text"),
+        Column("revision", "Revision", "text"),
+        Column("sampling_rate", "Rate (Hz)", "count"),
+    )
+
+
+# Results ------------------------------------------------------------------------------------------
+
+
+def _performance(results: _Results, chance: float) -> Iterator[Block]:
+    """Gives the best layer of every model, domain and scheme."""
+    caution = (
+        f"Chance is {100 * chance:.1f} %. The best of many layers, chosen on the test clips, is a "
+        "little too good; the mean over layers is not."
+    )
+    frame, problem = _best_layers(results)
+    if frame is not None:
+        basis = listed([_BASES.get(name, name) for name in frame["basis"].unique()])
         levels = frame["level"].dropna().unique() if "level" in frame.columns else []
-        return f"{100 * levels[0]:g} % " if len(levels) == 1 else ""
-
-    def _with_corpus(
-        self, columns: Sequence[Column], frame: pd.DataFrame | None = None
-    ) -> list[Column]:
-        """Puts the corpus first where there are several."""
-        if not self._many or (frame is not None and "corpus" not in frame.columns):
-            return list(columns)
-        return [Column("corpus", "Corpus", "text"), *columns]
-
-    def _table(self, frame: pd.DataFrame, columns: Sequence[Column]) -> Table:
-        frame = frame.reindex(columns=[column.name for column in columns])
-        return Table(frame, columns, self._labels)
-
-    def _name(self, name: str) -> str:
-        return self._labels.get(name, name)
+        level = f"{100 * levels[0]:g} % " if len(levels) == 1 else ""
+        yield Paragraph(f"Per cent with {level}intervals, from {basis}. {caution}")
+        yield _performance_table(results, frame)
+        return
+    yield Paragraph(problem)
+    frame, problem = results.get("probe_summary", [*_RUN, "layer", "metric", "mean", "low", "high"])
+    if frame is None:
+        yield Paragraph(problem)
+        return
+    frame = frame[frame["metric"].isin(_METRICS) & (frame["layer"] > 0)]
+    best = frame.loc[frame.groupby([*_RUN, "metric"], sort=False)["mean"].idxmax()]
+    best = best.assign(statistic="best", layers=best["layer"].astype(str), value=best["mean"])
+    yield Paragraph(f"Per cent with the spread over seeds, which is no interval. {caution}")
+    yield _performance_table(results, best)
 
 
-_METRICS = {"accuracy": "Accuracy", "uar": "UAR"}
-_VERBS = {
-    "holds": "hold",
-    "fails": "fail",
-    "cannot tell": "cannot be told",
-    "not computed": "were not computed",
-}
+def _best_layers(results: _Results) -> tuple[pd.DataFrame | None, str]:
+    """Returns the best layer and the mean over layers with intervals, or why not."""
+    needed = [*_RUN, "metric", "statistic", "basis", "layers", "value", "low", "high"]
+    frame, problem = results.get("performance_intervals", needed)
+    if frame is None:
+        return None, problem
+    wanted = frame["statistic"].isin(["best", "mean"]) & frame["metric"].isin(_METRICS)
+    frame = frame[wanted & np.isfinite(frame["value"])]
+    if frame.empty:
+        return None, "The table `performance_intervals` has no value."
+    seeds = frame["basis"] == "seeds"
+    return (frame[seeds] if seeds.any() else frame), ""
+
+
+def _performance_table(results: _Results, frame: pd.DataFrame) -> Block:
+    """Returns a row per model, domain and scheme."""
+    rows = []
+    for names, group in frame.groupby(_RUN, sort=False):
+        row = dict(zip(_RUN, names, strict=True))
+        for _, one in group.iterrows():
+            row[f"{one['metric']}_{one['statistic']}"] = _with_interval(one)
+            if one["metric"] == "accuracy" and one["statistic"] == "best":
+                row["layers"] = one["layers"]
+        rows.append(row)
+    return results.table(
+        rows,
+        Column("model", "Model", "text"),
+        Column("domain", "Domain", "text"),
+        Column("scheme", "Split", "text"),
+        Column("accuracy_best", "Accuracy, best layer", "text"),
+        Column("layers", "Layer", "text"),
+        Column("accuracy_mean", "Accuracy, mean of layers", "text"),
+        Column("uar_best", "UAR, best layer", "text"),
+    )
+
+
+def _ranking(results: _Results) -> Iterator[Block]:
+    """Ranks the emotions from nearest to farthest."""
+    needed = ["corpus", "model", "level", "emotion", "mean_rank", "place"]
+    frame, problem = results.get("fad_ranking", needed)
+    if frame is None:
+        yield Paragraph(problem)
+        return
+    rows = []
+    for (corpus, model, level), group in frame.groupby(["corpus", "model", "level"], sort=False):
+        group = group.sort_values(["place", "emotion"], kind="stable")
+        order = [
+            f"{results.name(emotion)} ({rank:.1f})"
+            for emotion, rank in zip(group["emotion"], group["mean_rank"], strict=True)
+        ]
+        rows.append({"corpus": corpus, "model": model, "level": level, "order": ", ".join(order)})
+    yield results.table(
+        rows,
+        Column("model", "Model", "text"),
+        Column("level", "FAD over", "text"),
+        Column("order", "Emotions, nearest first (mean rank over layers)", "text"),
+    )
+
+
+def _tests(results: _Results, alpha: float) -> Iterator[Block]:
+    """Counts the layers in which the distance of an emotion is more than chance."""
+    frame, problem = results.get("similarity", [*_MEASURED, "layer", "emotion", "p"])
+    if frame is None:
+        yield Paragraph(problem)
+        return
+    tested = frame[np.isfinite(frame["p"])]
+    if tested.empty:
+        yield Paragraph("No distance was tested against the permutation null.")
+        return
+    rows = []
+    for names, group in tested.groupby(_MEASURED, sort=False):
+        row = dict(zip(_MEASURED, names, strict=True))
+        for emotion, one in group.groupby("emotion", sort=False):
+            row[emotion] = f"{int((one['p'] < alpha).sum())} of {len(one)}"
+        rows.append(row)
+    emotions = dict.fromkeys(tested["emotion"])
+    yield Paragraph(
+        "Layers in which the distance is larger than when domain labels are swapped within "
+        f"speakers (p < {alpha:g}, not corrected for their number):"
+    )
+    yield results.table(
+        rows,
+        Column("model", "Model", "text"),
+        Column("measure", "Measure", "text"),
+        *(Column(emotion, results.name(emotion), "text") for emotion in emotions),
+    )
+
+
+def _claims(results: _Results) -> Iterator[Block]:
+    """Says which of the paper's claims hold."""
+    frame, problem = results.get("claims", ["claim", "outcome", "why"])
+    if frame is None:
+        yield Paragraph(problem)
+        return
+    frame = frame.fillna({"finding": "", "note": ""})
+    yield Paragraph(_outcomes(frame))
+    # A column without a single word is left out.
+    empty = [name for name in ("finding", "note") if name in frame and not frame[name].any()]
+    yield results.table(
+        frame.drop(columns=empty),
+        Column("finding", "Finding", "text"),
+        Column("claim", "Claim", "text"),
+        Column("outcome", "Outcome", "text"),
+        Column("why", "Why", "text"),
+        Column("note", "Note", "text"),
+    )
+
+
+def _outcomes(frame: pd.DataFrame) -> str:
+    found = frame["outcome"].value_counts()
+    counts = [
+        f"{found[name]} {verbs[int(found[name] > 1)]}"
+        for name, verbs in _OUTCOMES.items()
+        if name in found
+    ]
+    return f"Of {counted(len(frame), 'claim')} of the paper, {listed(counts)}."
+
+
+def _published(results: _Results) -> Iterator[Block]:
+    """Counts the paper's numbers that lie within our intervals."""
+    frame, problem = results.get("side_by_side", ["inside"])
+    if frame is None:
+        yield Paragraph(problem)
+        return
+    inside, outside = ((frame["inside"] == word).sum() for word in ("yes", "no"))
+    text = f"Of the paper's {counted(len(frame), 'published number')}, "
+    if inside + outside == 0:
+        yield Paragraph(f"{text}none has a counterpart with an interval in this run.")
+        return
+    yield Paragraph(
+        f"{text}{inside + outside:,} {'has' if inside + outside == 1 else 'have'} a counterpart "
+        f"with an interval here, and {inside:,} of these "
+        f"{'lies' if inside == 1 else 'lie'} inside it."
+    )
+
+
+def _correlates(results: _Results, alpha: float) -> Iterator[Block]:
+    """Names the acoustic properties that go best with the distance, per model."""
+    needed = [*_MEASURED, "layer", "property", "correlation", "p_adjusted", "emotions"]
+    frame, problem = results.get("acoustic_correlates", needed)
+    if frame is None:
+        yield Paragraph(problem)
+        return
+    tested = frame[np.isfinite(frame["correlation"])]
+    if tested.empty:
+        yield Paragraph("No correlation with an acoustic property could be computed.")
+        return
+    rows = []
+    for names, group in tested.groupby(_MEASURED, sort=False):
+        means = group.groupby("property", sort=False)["correlation"].mean()
+        order = means.abs().sort_values(ascending=False, kind="stable").index
+        closest = [f"{results.name(name)} ({means[name]:+.2f})" for name in order]
+        significant = int((group["p_adjusted"] < alpha).sum())
+        row = dict(zip(_MEASURED, names, strict=True))
+        row["closest"] = ", ".join(closest[:_PROPERTIES_NAMED])
+        row["significant"] = f"{significant} of {len(group)}"
+        rows.append(row)
+    yield Paragraph(
+        f"Rank correlation over {counted(int(tested['emotions'].max()), 'emotion')} between the "
+        "size of the acoustic difference and the distance, averaged over layers. With so few "
+        "emotions the test is weak, and neighbouring layers are not independent."
+    )
+    yield results.table(
+        rows,
+        Column("model", "Model", "text"),
+        Column("measure", "Distance", "text"),
+        Column("closest", "Closest properties (mean rank correlation)", "text"),
+        Column("significant", f"Adjusted p < {alpha:g}", "text"),
+    )
+
+
+def _with_interval(row: pd.Series) -> str:
+    """Returns a fraction and its interval in per cent."""
+    text = f"{100 * row['value']:.1f}"
+    if np.isfinite(row["low"]) and np.isfinite(row["high"]):
+        text += f" [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
+    return text

@@ -1,0 +1,104 @@
+import pytest
+
+from consonance import planning
+from consonance.errors import InputError
+
+
+def test_shards_of_a_corpus_that_is_not_there_yet(default_config):
+    plan = planning.Plan(default_config)
+    assert plan.shards("ravdess") == ["0-of-2", "1-of-2"]  # 2,024 clips, 1,024 a shard
+
+
+def test_shards_of_a_folder_are_counted(default_config, tmp_path):
+    rows = ["path,emotion,domain,speaker"]
+    rows += [f"{domain}{n}.wav,sad,{domain},s1" for domain in ("speech", "song") for n in range(5)]
+    rows += ["other.wav,surprised,speech,s1"]
+    table = tmp_path / "mine.csv"
+    table.write_text("\n".join(rows) + "\n")
+    default_config["corpora"]["mine"] = {
+        "adapter": "table",
+        "source": "folder",
+        "path": str(table),
+    }
+    default_config["extraction"]["clips_per_shard"] = 4
+    assert planning.Plan(default_config).shards("mine") == ["0-of-3", "1-of-3", "2-of-3"]
+
+
+def test_inputs_of_a_scan(default_config, demo_config, tmp_path):
+    assert planning.Plan(default_config).recordings("ravdess") == [
+        "resources/recordings/ravdess/Audio_Speech_Actors_01-24",
+        "resources/recordings/ravdess/Audio_Song_Actors_01-24",
+    ]
+    assert planning.Plan(demo_config).recordings("demo") == [
+        "results/demo/resources/synthetic/demo"
+    ]
+    actor = tmp_path / "Audio_Speech_Actors_01-24/Actor_01"
+    actor.mkdir(parents=True)
+    (tmp_path / "Audio_Song_Actors_01-24").mkdir()
+    (actor / "03-01-01-01-01-01-01.wav").touch()
+    default_config["corpora"]["ravdess"].update(source="folder", path=str(tmp_path))
+    assert planning.Plan(default_config).recordings("ravdess") == [
+        str(actor / "03-01-01-01-01-01-01.wav")
+    ]
+
+
+def test_a_missing_corpus_is_said_while_planning(default_config, tmp_path):
+    default_config["corpora"]["ravdess"].update(source="folder", path=str(tmp_path / "no"))
+    with pytest.raises(InputError, match="no"):
+        planning.Plan(default_config).shards("ravdess")
+
+
+def test_models_with_one_rate_share_their_audio(default_config):
+    plan = planning.Plan(default_config)
+    assert plan.audio("ravdess", "hubert-base-ls960", "0-of-2") == (
+        "results/ravdess/audio/16000/0-of-2.csv"
+    )
+    assert plan.wavs("ravdess", "wav2vec2-base", "0-of-2") == "results/ravdess/audio/16000/0-of-2"
+    assert plan.wavs("ravdess", "mert-v1-95m", "0-of-2") == "results/ravdess/audio/24000/0-of-2"
+
+
+def test_two_revisions_never_share_a_folder(default_config):
+    plan = planning.Plan(default_config)
+    before = plan.model_identity("wav2vec2-base")
+    assert before["folder"] == "resources/models/wav2vec2-base@0b5b8e868dd8"
+    default_config["models"]["wav2vec2-base"]["revision"] = "f" * 40
+    assert planning.Plan(default_config).model_identity("wav2vec2-base") != before
+
+
+def test_a_label_is_not_part_of_a_models_identity(default_config):
+    before = planning.Plan(default_config).model_identity("wav2vec2-base")
+    default_config["models"]["wav2vec2-base"]["label"] = "another"
+    assert planning.Plan(default_config).model_identity("wav2vec2-base") == before
+
+
+def test_the_files_of_a_model_in_a_folder(default_config, tmp_path):
+    for name in ("config.json", "model.safetensors", "vocab.json"):
+        (tmp_path / name).touch()
+    default_config["models"]["wav2vec2-base"].update(source="folder", folder=str(tmp_path))
+    assert planning.Plan(default_config).model_files("wav2vec2-base") == [
+        str(tmp_path / "config.json"),
+        str(tmp_path / "model.safetensors"),
+    ]
+
+
+def test_notices(default_config, demo_config):
+    assert planning.Plan(default_config).notice("ravdess") == ""
+    assert planning.Plan(demo_config).notice("demo") == (
+        "Synthetic recordings and random weights: not a finding"
+    )
+    default_config["models"]["wav2vec2-base"]["source"] = "random"
+    assert planning.Plan(default_config).notice("ravdess") == (
+        "Random weights in Wav2Vec 2.0 (base): not a finding"
+    )
+
+
+def test_the_papers_models_need_the_papers_data(default_config, demo_config):
+    plan = planning.Plan(default_config)
+    assert plan.paper_models("ravdess") == {
+        "wav2vec2-base-960h": "wav2vec2-base-960h",
+        "hubert-base-ls960": "hubert-base-ls960",
+        "mert-v1-95m": "mert-v1-95m",
+    }
+    assert planning.Plan(demo_config).paper_models("demo") == {}
+    default_config["corpora"]["ravdess"]["expect_full_release"] = False
+    assert planning.Plan(default_config).paper_models("ravdess") == {}

@@ -1,0 +1,97 @@
+"""Trained tensors on disk: safetensors whose header says, in JSON, where they come from."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from consonance.errors import InputError
+from consonance.files import replacing
+
+_KEY = "consonance"
+
+
+def digest(configuration: Mapping[str, Any]) -> str:
+    """Returns the SHA-256 of a configuration's canonical JSON."""
+    return hashlib.sha256(_json(configuration).encode("utf-8")).hexdigest()
+
+
+def write(
+    path: Path | str,
+    tensors: Mapping[str, np.ndarray],
+    *,
+    configuration: Mapping[str, Any],
+    **facts: Any,
+) -> None:
+    """Writes a checkpoint; the file is whole or absent.
+
+    Args:
+        path: ends in .safetensors.
+        tensors: name to array.
+        configuration: everything that the tensors depend on; fit for JSON.
+        **facts: whatever else belongs to them (epoch, scores); fit for JSON.
+    """
+    header = {"configuration": configuration, "digest": digest(configuration), "facts": facts}
+    with replacing(path) as temporary:
+        arrays = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+        save_file(arrays, temporary, metadata={_KEY: _json(header)})
+
+
+def read(
+    path: Path | str, *, configuration: Mapping[str, Any] | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Reads a checkpoint.
+
+    Args:
+        path: the file.
+        configuration: if given, the checkpoint must have been made under it.
+
+    Returns:
+        tensors and facts; the facts include `configuration`.
+
+    Raises:
+        InputError: the file is missing, damaged or no checkpoint of this workflow, or was made
+            under another configuration (what differs is named).
+    """
+    path = Path(path)
+    try:
+        with safe_open(path, framework="numpy") as stream:
+            header = json.loads((stream.metadata() or {})[_KEY])
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+        made_under, facts = header["configuration"], header["facts"]
+        whole = header["digest"] == digest(made_under)
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise InputError(
+            f"The checkpoint {path} is missing, damaged or not made by this workflow ({error}); "
+            "remove it and run again."
+        ) from error
+    if not whole:
+        raise InputError(f"The checkpoint {path} was altered; remove it and run again.")
+    if configuration is not None and digest(configuration) != header["digest"]:
+        differing = _differences(made_under, json.loads(_json(configuration)))
+        raise InputError(
+            f"The checkpoint {path} was made under another configuration (different: "
+            f"{', '.join(differing)}). Put the old configuration back to go on with it, or remove "
+            f"{path.parent} to start anew."
+        )
+    return tensors, {**facts, "configuration": made_under}
+
+
+def _differences(a: Any, b: Any, where: str = "") -> list[str]:
+    """Returns the dotted keys in which two JSON values differ."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return [
+            line
+            for key in sorted({*a, *b})
+            for line in _differences(a.get(key), b.get(key), f"{where}.{key}" if where else key)
+        ]
+    return [] if a == b else [where or "everything"]
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, sort_keys=True, allow_nan=False, ensure_ascii=False)
