@@ -12,6 +12,9 @@ include: "rules/audio.smk"
 include: "rules/embeddings.smk"
 include: "rules/probes.smk"
 include: "rules/fad.smk"
+include: "rules/evidence.smk"
+include: "rules/similarity.smk"
+include: "rules/acoustics.smk"
 include: "rules/figures.smk"
 
 

@@ -28,6 +28,7 @@ CORPORA = config["experiment"]["corpora"]
 MODELS = config["experiment"]["models"]
 DOMAINS = config["experiment"]["domains"]
 SCHEMES = config["splits"]["schemes"]
+WEIGHTS = config["probes"]["class_weights"]
 FORMATS = config["figures"]["formats"]
 LEVELS = config["fad"]["levels"]
 
@@ -38,6 +39,7 @@ wildcard_constraints:
     domain="|".join(DOMAINS),
     scheme="|".join(SCHEMES),
     level="|".join(LEVELS),
+    weights="none|balanced",
     rate=r"\d+",
     shard=r"\d+-of-\d+",
     archive=r"[A-Za-z0-9_-]+",
@@ -78,12 +80,18 @@ def shards(wildcards, pattern):
 
 def final_output():
     """Everything that the configured experiment is asked for."""
-    tables = ["counts", "exclusions", "probe_summary", "performance", "fad_summary", "fad_ranking", "fad_matrix"]
+    tables = ["comparisons", "accuracy_intervals", "emotion_spread", "similarity", "claims"]
+    tables += ["side_by_side", "acoustic_differences", "acoustic_correlates", "counts", "exclusions", "probe_summary", "performance", "fad_summary", "fad_ranking", "fad_matrix"]
     figures = [
         *expand("accuracy_by_layer.{metric}", metric=["accuracy", "uar"]),
         *expand("accuracy_by_emotion.{scheme}", scheme=SCHEMES),
         *expand("fad_by_layer.{level}.{scale}", level=LEVELS, scale=["raw", "relative"]),
         *expand("fad_matrix.{model}.{level}", model=MODELS, level=LEVELS),
+        *expand("emotion_spread.{scheme}", scheme=SCHEMES),
+        *expand("similarity_by_layer.{model}", model=MODELS),
+        "comparisons",
+        "acoustic_differences",
+        "acoustic_correlates",
     ]
     return [
         *expand(f"{RESULTS}/{{corpus}}/tables/{{table}}.csv", corpus=CORPORA, table=tables),

@@ -110,3 +110,146 @@ rule plot_fad_matrix:
         runtime=lasting(10),
     script:
         "../workflow/scripts/plot_fad_matrix.py"
+
+
+rule plot_comparisons:
+    input:
+        table=f"{RESULTS}/{{corpus}}/tables/comparisons.csv",
+    output:
+        figure("comparisons"),
+    params:
+        face=FACE,
+        level=settings("evidence", "level"),
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        code=code("plot_comparisons.py"),
+    log:
+        f"{RESULTS}/logs/plot_comparisons/{{corpus}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_comparisons/{{corpus}}.tsv"
+    conda:
+        "../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=lasting(10),
+    script:
+        "../workflow/scripts/plot_comparisons.py"
+
+
+rule plot_emotion_spread:
+    input:
+        table=f"{RESULTS}/{{corpus}}/tables/emotion_spread.csv",
+    output:
+        figure("emotion_spread.{scheme}"),
+    params:
+        face=FACE,
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        code=code("plot_emotion_spread.py"),
+    log:
+        f"{RESULTS}/logs/plot_emotion_spread/{{corpus}}.{{scheme}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_emotion_spread/{{corpus}}.{{scheme}}.tsv"
+    conda:
+        "../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=lasting(10),
+    script:
+        "../workflow/scripts/plot_emotion_spread.py"
+
+
+rule plot_similarity_by_layer:
+    input:
+        table=f"{RESULTS}/{{corpus}}/tables/similarity.csv",
+    output:
+        figure("similarity_by_layer.{model}"),
+    params:
+        face=FACE,
+        measures=settings("similarity", "shown"),
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        code=code("plot_similarity_by_layer.py"),
+    log:
+        f"{RESULTS}/logs/plot_similarity_by_layer/{{corpus}}.{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_similarity_by_layer/{{corpus}}.{{model}}.tsv"
+    conda:
+        "../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=lasting(10),
+    script:
+        "../workflow/scripts/plot_similarity_by_layer.py"
+
+
+rule plot_acoustic_differences:
+    input:
+        table=f"{RESULTS}/{{corpus}}/acoustics/forest.csv",
+    output:
+        figure("acoustic_differences"),
+    params:
+        face=FACE,
+        domains=DOMAINS,
+        # Nothing random is in these: encoders have no part in them.
+        notice=lambda wildcards: PLAN.corpus_notice(wildcards.corpus),
+        code=code("plot_acoustic_differences.py"),
+    log:
+        f"{RESULTS}/logs/plot_acoustic_differences/{{corpus}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_acoustic_differences/{{corpus}}.tsv"
+    conda:
+        "../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=lasting(10),
+    script:
+        "../workflow/scripts/plot_acoustic_differences.py"
+
+
+rule plot_acoustic_correlates:
+    input:
+        table=f"{RESULTS}/{{corpus}}/acoustics/heatmap.csv",
+        weakness=f"{RESULTS}/{{corpus}}/acoustics/weakness.txt",
+    output:
+        figure("acoustic_correlates"),
+    params:
+        face=FACE,
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        code=code("plot_acoustic_correlates.py"),
+    log:
+        f"{RESULTS}/logs/plot_acoustic_correlates/{{corpus}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_acoustic_correlates/{{corpus}}.tsv"
+    conda:
+        "../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=lasting(10),
+    script:
+        "../workflow/scripts/plot_acoustic_correlates.py"
+
+
+rule plot_side_by_side:
+    input:
+        table=f"{RESULTS}/{{corpus}}/tables/side_by_side.csv",
+    output:
+        figure("side_by_side"),
+    params:
+        face=FACE,
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        code=code("plot_side_by_side.py"),
+    log:
+        f"{RESULTS}/logs/plot_side_by_side/{{corpus}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_side_by_side/{{corpus}}.tsv"
+    conda:
+        "../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=lasting(10),
+    script:
+        "../workflow/scripts/plot_side_by_side.py"

@@ -6,17 +6,21 @@ rule train_probes:
             wildcards, f"{RESULTS}/{{corpus}}/embeddings/{{model}}/{{shard}}.means.npz"
         ),
     output:
-        predictions=f"{RESULTS}/{{corpus}}/probes/{{model}}/{{domain}}.{{scheme}}.predictions.csv",
-        scores=f"{RESULTS}/{{corpus}}/probes/{{model}}/{{domain}}.{{scheme}}.scores.csv",
-        confusion=f"{RESULTS}/{{corpus}}/probes/{{model}}/{{domain}}.{{scheme}}.confusion.csv",
+        predictions=f"{RESULTS}/{{corpus}}/probes/{{model}}/{{domain}}.{{scheme}}.{{weights}}.predictions.csv",
+        scores=f"{RESULTS}/{{corpus}}/probes/{{model}}/{{domain}}.{{scheme}}.{{weights}}.scores.csv",
+        confusion=f"{RESULTS}/{{corpus}}/probes/{{model}}/{{domain}}.{{scheme}}.{{weights}}.confusion.csv",
     params:
-        probes=settings("probes"),
+        probes={
+            key: value
+            for key, value in settings("probes").items()
+            if key != "class_weights"
+        },
         emotions=settings("experiment", "emotions"),
         code=code("train_probes.py"),
     log:
-        f"{RESULTS}/logs/train_probes/{{corpus}}.{{model}}.{{domain}}.{{scheme}}.log",
+        f"{RESULTS}/logs/train_probes/{{corpus}}.{{model}}.{{domain}}.{{scheme}}.{{weights}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/train_probes/{{corpus}}.{{model}}.{{domain}}.{{scheme}}.tsv"
+        f"{RESULTS}/benchmarks/train_probes/{{corpus}}.{{model}}.{{domain}}.{{scheme}}.{{weights}}.tsv"
     conda:
         "../envs/statistics.yaml"
     threads: 2
@@ -30,7 +34,7 @@ rule train_probes:
 rule summarise_probes:
     input:
         scores=expand(
-            f"{RESULTS}/{{corpus}}/probes/{{model}}/{{domain}}.{{scheme}}.scores.csv",
+            f"{RESULTS}/{{corpus}}/probes/{{model}}/{{domain}}.{{scheme}}.none.scores.csv",
             model=MODELS,
             domain=DOMAINS,
             scheme=SCHEMES,

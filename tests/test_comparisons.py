@@ -6,6 +6,7 @@ from scipy import special, stats
 from statsmodels.stats.contingency_tables import mcnemar
 
 from consonance import comparisons, intervals, resampling
+from consonance import predictions as stored
 from consonance.errors import InputError
 
 EMOTIONS = worlds.EMOTIONS
@@ -126,7 +127,7 @@ def test_equal_models_differ_in_5_percent(scheme):
             seed = rng.normal(0, 0.1, (5, 400, 1))
             correct = rng.random((5, *shape)) < special.expit(shared + own + seed)
             frames.append(worlds.table(correct, tested, manifest, model=model, scheme=scheme))
-        found = resampling.arrange(pd.concat(frames), manifest, emotions=EMOTIONS)
+        found = stored.arrange(pd.concat(frames), manifest, emotions=EMOTIONS)
         (a, b), seeds = resampling.draw_counts(
             list(found.values()), manifest, scheme=scheme, draws=300, rng=rng
         )
@@ -207,6 +208,7 @@ def test_layers_are_compared_with_the_one_chosen_on_validation():
     found = compared(cells, ["layers"]).query("basis == 'seeds'")
     # Validation says layer 2, though layer 1 is better on the test clips.
     assert found["b"].tolist() == ["1", "2"]
+    assert found["comparison"].iloc[0] == "chosen - layer 1 (a, speech, random split)"
     assert found["high"].iloc[0] < 0
     same = found.iloc[1]
     assert (same["difference"], same["p"]) == (0, 1)

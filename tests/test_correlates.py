@@ -96,7 +96,7 @@ def test_hedges_correction_removes_the_bias():
 
 @given(
     scale=st.floats(1e-3, 1e3),
-    offset=st.floats(-1e4, 1e4),
+    offset=st.floats(-100, 100),
     seed=st.integers(0, 1000),
     design=st.sampled_from(["unpaired", "paired"]),
 )
@@ -104,12 +104,11 @@ def test_hedges_correction_removes_the_bias():
 def test_units_do_not_matter_and_swapping_domains_changes_the_sign(scale, offset, seed, design):
     labels, values = made(seed=seed)
     row = one(values, labels, design=design)
-    scaled = one(values.assign(pitch=values["pitch"] * scale + offset), labels, design=design)
+    scaled = one(values.assign(pitch=(values["pitch"] + offset) * scale), labels, design=design)
     swapped = one(values, labels, design=design, domains=["song", "speech"])
     names = ["difference", "low", "high"]
-    # 1e4 + 1e-3 x keeps nine digits of x.
     np.testing.assert_allclose(
-        scaled[names].to_numpy(float), row[names].to_numpy(float), rtol=1e-5, atol=1e-6
+        scaled[names].to_numpy(float), row[names].to_numpy(float), rtol=1e-9, atol=1e-9
     )
     assert swapped["difference"] == pytest.approx(-row["difference"], rel=1e-12)
     assert (row["low"], row["high"]) == pytest.approx((-swapped["high"], -swapped["low"]), rel=1e-9)
@@ -239,7 +238,7 @@ def test_results_repeat_and_depend_on_the_seed():
     ]
     pd.testing.assert_frame_equal(calls[0], calls[1], check_exact=True)
     assert (calls[0]["difference"] == calls[2]["difference"]).all()
-    assert (calls[0]["low"] != calls[2]["low"]).all()
+    assert (calls[0]["low"] != calls[2]["low"]).any()
 
 
 def test_the_table_has_its_columns_and_units():

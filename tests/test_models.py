@@ -49,6 +49,19 @@ def test_a_swapped_file_is_noticed(spec, tmp_path):
         models.load(record, device="cpu", precision="float32")
 
 
+def test_a_folder_may_be_text(tmp_path):
+    entry = {
+        "name": "mine",
+        "family": "whisper",
+        "source": "folder",
+        "sampling_rate": 16000,
+        "normalise": None,
+        "folder": str(tmp_path),
+    }
+    with pytest.raises(InputError, match=r"config\.json"):
+        models.describe(models.specify(entry))
+
+
 def test_a_gpu_that_is_not_there(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert models.choose_device("auto") == "cpu"

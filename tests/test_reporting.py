@@ -275,7 +275,7 @@ def test_the_methods_name_data_and_models(default_config):
         ("probes.batch_size", 77, "batches of 77"),
         ("probes.epochs", 1234, "1,234 epochs"),
         ("probes.standardise", True, "after scaling every feature"),
-        ("probes.class_weights", "balanced", "every emotion weighing the same"),
+        ("probes.class_weights", ["none"], "cross-entropy (every clip weighing the same)"),
         ("fad.levels", ["clips"], "taken over the mean vectors of the clips of a set (clips), for"),
         ("fad.actor_folds", 9, "9 folds"),
         ("fad.actor_fold_seed", 31, "seed 31"),

@@ -7,35 +7,12 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
+from consonance import predictions as stored
 from consonance import resampling
 from consonance.errors import InputError
 from consonance.resampling import Replicates
 
 EMOTIONS = worlds.EMOTIONS
-
-
-def small():
-    """Two seeds, two layers, four clips of two emotions; clip d is tested in both seeds."""
-    manifest = pd.DataFrame(
-        {
-            "clip": ["a", "b", "c", "d"],
-            "corpus": "made",
-            "domain": "speech",
-            "emotion": ["calm", "calm", "sad", "sad"],
-            "intensity": "",
-            "speaker": ["s1", "s2", "s1", "s2"],
-            "statement": "",
-            "repetition": "",
-            "duplicate_of": "",
-        }
-    )
-    tested = np.array([[True, False, False, True], [False, True, True, True]])
-    correct = np.array(
-        [[[1, 0, 0, 1], [0, 0, 0, 1]], [[0, 1, 0, 0], [0, 1, 1, 1]]],
-        dtype=bool,
-    )
-    predictions = worlds.table(correct, tested, manifest, emotions=["calm", "sad"])
-    return predictions, manifest, tested, correct
 
 
 def replicates(value, variance, groups=100, df=1e9, draws=None):
@@ -49,76 +26,6 @@ def replicates(value, variance, groups=100, df=1e9, draws=None):
         groups=np.broadcast_to(np.asarray(groups, dtype=float), shape),
         df=np.broadcast_to(np.asarray(df, dtype=float), shape),
     )
-
-
-# Reading ------------------------------------------------------------------------------------------
-
-
-def test_arrange_gives_the_results_back():
-    predictions, manifest, tested, correct = small()
-    shuffled = predictions.sample(frac=1, random_state=3)
-    found = resampling.arrange(shuffled, manifest, emotions=["calm", "sad"])
-    result = found["m", "speech", "random"]
-    assert result.clips == ("a", "b", "c", "d")
-    assert result.seeds == (0, 1)
-    assert result.layers == (1, 2)
-    np.testing.assert_array_equal(result.emotions, [0, 0, 1, 1])
-    np.testing.assert_array_equal(result.tested, tested)
-    np.testing.assert_array_equal(result.correct, correct & tested[:, None])
-
-
-def test_parts_of_results():
-    predictions, manifest, _, correct = small()
-    result = next(
-        iter(resampling.arrange(predictions, manifest, emotions=["calm", "sad"]).values())
-    )
-    first = result.of_seeds([0])
-    assert first.clips == ("a", "d")
-    np.testing.assert_array_equal(first.correct[0], correct[0][:, [0, 3]])
-    assert result.only(["d", "b"]).clips == ("b", "d")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda p: p.assign(clip=p["clip"].replace("a", "x")), "the first is 'x'"),
-        (lambda p: p.assign(emotion="calm"), "instead of sad"),
-        (lambda p: p.assign(predicted="bored"), "predicted 'bored'"),
-        (lambda p: pd.concat([p, p.iloc[:1]]), "more than once"),
-        (lambda p: p.iloc[1:], "lack clips in some layers"),
-        (lambda p: p.drop(columns="layer"), "lacks the column layer"),
-    ],
-)
-def test_predictions_of_another_configuration_are_refused(change, message):
-    predictions, manifest, *_ = small()
-    with pytest.raises(InputError, match=message):
-        resampling.arrange(change(predictions), manifest, emotions=["calm", "sad"])
-
-
-def test_all_problems_at_once():
-    predictions, manifest, *_ = small()
-    wrong = predictions.assign(predicted="bored", clip=predictions["clip"].replace("a", "x"))
-    with pytest.raises(InputError) as error:
-        resampling.arrange(wrong, manifest, emotions=["calm", "sad"])
-    assert len(error.value.problems) == 2
-
-
-def test_read_predictions(tmp_path):
-    path = tmp_path / "p.csv"
-    path.write_text("seed,layer,clip,emotion,predicted\n0,1,007,None,NA\n", encoding="utf-8")
-    frame = resampling.read_predictions(path, model="m", scheme="random")
-    row = frame.iloc[0]
-    assert list(frame.columns[:2]) == ["model", "scheme"]
-    assert (row["clip"], row["emotion"], row["predicted"], row["layer"]) == ("007", "None", "NA", 1)
-
-
-def test_models_on_different_clips_are_told():
-    predictions, manifest, *_ = small()
-    other = predictions[predictions["seed"] == 0].assign(model="n")
-    both = pd.concat([predictions, other])
-    found = resampling.arrange(both, manifest, emotions=["calm", "sad"])
-    (problem,) = resampling.same_splits(list(found.values()))
-    assert "n and m were tested on different clips of speech" in problem
 
 
 # Units --------------------------------------------------------------------------------------------
@@ -160,13 +67,13 @@ def test_units_that_cannot_be_found():
 
 
 def drawn(predictions, manifest, *, scheme="random", draws=200, emotions=EMOTIONS):
-    results = list(resampling.arrange(predictions, manifest, emotions=emotions).values())
+    results = list(stored.arrange(predictions, manifest, emotions=emotions).values())
     rng = np.random.default_rng(0)
     return resampling.draw_counts(results, manifest, scheme=scheme, draws=draws, rng=rng)
 
 
 def test_index_0_is_the_data():
-    predictions, manifest, *_ = small()
+    predictions, manifest, *_ = worlds.small()
     (counts,), _ = drawn(predictions, manifest, emotions=["calm", "sad"])
     np.testing.assert_allclose(counts.accuracy()[0], [[1, 0.5], [1 / 3, 1]])
     np.testing.assert_allclose(counts.recall()[0, 1], [[1, 0], [1, 1]])
@@ -247,7 +154,7 @@ def test_differences_that_the_units_explain_are_not_counted_twice():
     world = worlds.simulate(
         "random", 300, rng, seeds=5, speaker_sd=0, clip_sd=0, seed_sd=0, logits=(1.0,) * 4
     )
-    results = resampling.arrange(world.predictions, world.manifest, emotions=EMOTIONS)
+    results = stored.arrange(world.predictions, world.manifest, emotions=EMOTIONS)
     (counts,), seeds = resampling.draw_counts(
         list(results.values()), world.manifest, scheme="random", draws=300, rng=rng
     )
@@ -342,7 +249,7 @@ def test_one_further_split_falls_where_it_is_said_to():
     # Five seeds say where the sixth falls; the standard error in 400 worlds is 1.1 %.
     rng = np.random.default_rng(5)
     world = worlds.simulate("random", 400, rng, seeds=6, seed_sd=0.2)
-    (result,) = resampling.arrange(world.predictions, world.manifest, emotions=EMOTIONS).values()
+    (result,) = stored.arrange(world.predictions, world.manifest, emotions=EMOTIONS).values()
     (counts,), seeds = resampling.draw_counts(
         [result.of_seeds(range(5))], world.manifest, scheme="random", draws=300, rng=rng
     )
@@ -354,41 +261,10 @@ def test_one_further_split_falls_where_it_is_said_to():
     assert 0.92 <= np.mean((low <= last) & (last <= high)) <= 0.985
 
 
-# Layers -------------------------------------------------------------------------------------------
-
-
-def test_layers_are_chosen_by_validation_with_ties_broken():
-    frame = pd.DataFrame(
-        [
-            (0, 0, "validation_accuracy", 0.99),  # state 0 is never chosen
-            (0, 1, "validation_accuracy", 0.8),
-            (0, 2, "validation_accuracy", 0.8),
-            (0, 3, "validation_accuracy", 0.8),
-            (1, 1, "validation_accuracy", 0.7),
-            (1, 2, "validation_accuracy", 0.9),
-            (0, 0, "validation_loss", 0.1),
-            (0, 1, "validation_loss", 0.6),
-            (0, 2, "validation_loss", 0.5),
-            (0, 3, "validation_loss", 0.5),
-            (1, 1, "validation_loss", 0.5),
-            (1, 2, "validation_loss", 0.5),
-            (1, 1, "accuracy", 1.0),  # the test accuracy has no say
-        ],
-        columns=["seed", "layer", "metric", "value"],
-    ).assign(model="m", domain="speech", scheme="random")
-    whose = {"model": "m", "domain": "speech", "scheme": "random"}
-    assert resampling.chosen_layers(frame, **whose) == {0: 2, 1: 2}
-    assert resampling.chosen_layers(frame, **whose, candidates=[1, 3]) == {0: 3, 1: 1}
-    with pytest.raises(InputError, match="no validation accuracy"):
-        resampling.chosen_layers(frame, **(whose | {"model": "n"}))
-
-
 def test_pick_takes_a_layer_per_seed():
-    predictions, manifest, *_ = small()
+    predictions, manifest, *_ = worlds.small()
     (counts,), _ = drawn(predictions, manifest, draws=2, emotions=["calm", "sad"])
-    result = next(
-        iter(resampling.arrange(predictions, manifest, emotions=["calm", "sad"]).values())
-    )
+    result = next(iter(stored.arrange(predictions, manifest, emotions=["calm", "sad"]).values()))
     np.testing.assert_allclose(
         resampling.pick(counts.accuracy(), result, {0: 2, 1: 1})[0], [0.5, 1 / 3]
     )

@@ -26,7 +26,7 @@ CHOICES = similarity.Settings(
     bootstrap_draws=20,
     kernel_scale=100.0,
     seed=1,
-    pooled_seconds=None,
+    pooled_permutations=1000,
 )
 
 
@@ -612,7 +612,7 @@ def test_shuffled_partners_keep_the_voice_in_the_null():
 EMOTIONS = ("angry", "calm")
 
 
-def measured(means, labels, **changes):
+def whole_measured(means, labels, **changes):
     choices = {
         "domains": DOMAINS,
         "emotions": EMOTIONS,
@@ -623,6 +623,10 @@ def measured(means, labels, **changes):
         "workers": 2,
     }
     return similarity.table(means, labels, **(choices | changes))
+
+
+def measured(means, labels, **changes):
+    return whole_measured(means, labels, **changes).table
 
 
 @pytest.fixture(scope="module")
@@ -713,13 +717,27 @@ def test_one_fewer_emotion_changes_no_draw_of_another(corpus, whole_table):
     )
 
 
-def test_time_limits_the_pooled_null_only(corpus):
-    table = measured(*corpus, settings=dataclasses.replace(CHOICES, pooled_seconds=0.0))
+def test_the_pooled_null_has_a_number_of_its_own(corpus):
+    table = measured(*corpus, settings=dataclasses.replace(CHOICES, pooled_permutations=8))
     fad = table[table.measure == "fad"].set_index(["emotion", "layer"]).permutations
-    # One round is always done, for every layer alike.
     assert fad["all"].tolist() == [8, 8]
     assert fad["angry"].tolist() == [39, 39]
     assert (table[table.measure == "kad"].permutations == 39).all()
+
+
+def test_replicates_are_those_behind_the_interval(corpus):
+    found = whole_measured(*corpus)
+    keys = ["measure", "emotion", "layer"]
+    row = found.table.set_index(keys).loc[("fad_equal", "calm", 1)]
+    each = found.replicates.set_index(keys).loc[("fad_equal", "calm", 1)]
+    assert each["replicate"].tolist() == list(range(row.groups))
+    low, high = similarity.interval(
+        row.value,
+        similarity.jackknife_error(each["value"].to_numpy()),
+        groups=row.groups,
+        level=CHOICES.level,
+    )
+    assert (row.lower, row.upper) == pytest.approx((low, high))
 
 
 def test_bootstrap_is_an_option_for_whole_sets(corpus, whole_table):
@@ -845,7 +863,7 @@ def test_frames_have_intervals_over_folds():
         for key, parts in frames.items()
     }
     choices = {"domains": DOMAINS, "emotions": EMOTIONS, "layer": 2, "level": 0.9, "workers": 2}
-    table = similarity.frame_table(folds, **choices)
+    table = similarity.frame_table(folds, **choices).table
     assert list(table.columns) == similarity.COLUMNS
     assert list(table.emotion) == ["angry"] * 2 + ["calm"] * 2 + ["all"] * 2
     assert set(table.layer) == {2}
@@ -879,7 +897,7 @@ def test_frames_that_cannot_be_compared_are_said():
         ("song", "calm"): good,
     }
     choices = {"domains": DOMAINS, "layer": 1, "level": 0.95, "workers": 1}
-    table = similarity.frame_table(folds, emotions=["angry", "calm", "sad"], **choices)
+    table = similarity.frame_table(folds, emotions=["angry", "calm", "sad"], **choices).table
     table = table[table.measure == "fad_frames"].set_index("emotion")
     assert np.isfinite(table.value["angry"])
     assert np.isnan(table.lower["angry"])

@@ -123,3 +123,27 @@ def scores_of(predictions, *, domain="speech", validation=None):
             rows.append(cell._asdict() | {"metric": metric, "value": value})
     frame = pd.DataFrame(rows).assign(corpus="made", domain=domain, emotion="")
     return frame
+
+
+def small():
+    """Two seeds, two layers, four clips of two emotions; clip d is tested in both seeds."""
+    manifest = pd.DataFrame(
+        {
+            "clip": ["a", "b", "c", "d"],
+            "corpus": "made",
+            "domain": "speech",
+            "emotion": ["calm", "calm", "sad", "sad"],
+            "intensity": "",
+            "speaker": ["s1", "s2", "s1", "s2"],
+            "statement": "",
+            "repetition": "",
+            "duplicate_of": "",
+        }
+    )
+    tested = np.array([[True, False, False, True], [False, True, True, True]])
+    correct = np.array(
+        [[[1, 0, 0, 1], [0, 0, 0, 1]], [[0, 1, 0, 0], [0, 1, 1, 1]]],
+        dtype=bool,
+    )
+    predictions = table(correct, tested, manifest, emotions=["calm", "sad"])
+    return predictions, manifest, tested, correct

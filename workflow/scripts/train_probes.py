@@ -6,6 +6,7 @@ from consonance import embeddings, files, jobs, manifest, probes, tables
 with jobs.running(snakemake):
     emotions = snakemake.params.emotions
     names = dict(snakemake.wildcards.items())
+    weights = names.pop("weights")
     clips, means = embeddings.load_means(snakemake.input.means)
     arranged = probes.arrange(
         clips,
@@ -22,6 +23,7 @@ with jobs.running(snakemake):
         seeds=arranged.seeds,
         labels=emotions,
         layers=layers,
+        class_weights=weights,
         threads=snakemake.threads,
         **snakemake.params.probes,
     )

@@ -13,10 +13,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from consonance import predictions as stored
 from consonance import resampling
 from consonance.comparisons import holm
 from consonance.errors import InputError
-from consonance.resampling import Counts, Replicates, Tested
+from consonance.predictions import Tested
+from consonance.resampling import Counts, Replicates
 from consonance.splits import generator
 
 RANGE, SD, WORST = "range", "sd", "worst"
@@ -75,6 +77,8 @@ PAIRED_COLUMNS = (
     "seeds",
     "reason",
 )
+NO_COMPARISON = pd.DataFrame(columns=list(PAIRED_COLUMNS))
+"""What there is to say where only one kind of probe was trained."""
 # Permutations whose labels are in memory at a time. It orders the stream of random numbers.
 _CHUNK = 64
 # Means of the same counts in another order may differ by rounding.
@@ -148,7 +152,7 @@ def emotion_spread(
     if problems:
         raise InputError(problems)
     rows = []
-    for key, result in resampling.arrange(predictions, manifest, emotions=emotions).items():
+    for key, result in stored.arrange(predictions, manifest, emotions=emotions).items():
         corpus = _corpus(result, manifest)
         rng = generator(seed, f"bias/{corpus}/{probe}/{'/'.join(key)}")
         (counts,), seed_draws = resampling.draw_counts(
@@ -220,13 +224,13 @@ def compare_probes(
     problems = _settings(level, draws)
     if problems:
         raise InputError(problems)
-    first = resampling.arrange(predictions_a, manifest, emotions=emotions)
-    second = resampling.arrange(predictions_b, manifest, emotions=emotions)
+    first = stored.arrange(predictions_a, manifest, emotions=emotions)
+    second = stored.arrange(predictions_b, manifest, emotions=emotions)
     shared = [key for key in first if key in second]
     problems = [
         problem
         for key in shared
-        for problem in resampling.same_splits([first[key], second[key]])
+        for problem in stored.same_splits([first[key], second[key]])
         or ([] if first[key].layers == second[key].layers else [f"The layers of {key[0]} differ."])
     ]
     if not shared:

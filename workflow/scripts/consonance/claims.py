@@ -21,7 +21,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from consonance import resampling, tables
+from consonance import predictions as stored
+from consonance import tables
 from consonance.errors import InputError
 from consonance.evidence import Adaptation, Distances, Lacking, Layers, Part, Probes, Source
 
@@ -356,9 +357,14 @@ def check(
     if problems:
         raise InputError(problems)
     sources: dict[str, list[Source]] = {kind: [] for kind in EVIDENCE}
+    # A table without rows is as good as none: the claims say what is missing.
+    predictions, scores, distances, distance_replicates, adaptation = (
+        None if table is None or table.empty else table
+        for table in (predictions, scores, distances, distance_replicates, adaptation)
+    )
     if predictions is not None and scores is not None:
-        found = resampling.arrange(predictions, manifest, emotions=emotions)
-        problems = resampling.same_splits(list(found.values()))
+        found = stored.arrange(predictions, manifest, emotions=emotions)
+        problems = stored.same_splits(list(found.values()))
         if problems:
             raise InputError(problems)
         sources["probes"] = [
@@ -450,10 +456,7 @@ class _Judge:
             absent = [self.book.roles[role].label for role in claim.roles if role not in self.roles]
             if absent:
                 labels = [self.book.roles[role].label for role in claim.roles]
-                why = (
-                    f"It compares {' and '.join(labels)}, and {' and '.join(absent)} "
-                    f"{'is' if len(absent) == 1 else 'are'} not among the models of this run."
-                )
+                why = f"It compares {_and(labels)}; this run has no {_and(absent, 'or')}."
                 return [(self._missing(claim, own, why, source), [])]
             return [self._row(claim, source, tuple(own), own=True)]
         subjects = [model for model in self.models if self._meant(claim, model)]
@@ -578,6 +581,11 @@ def _why(
     return f"{which}It is {shown}; the interval {place[row['outcome']]} {limit}."
 
 
+def _and(names: Sequence[str], word: str = "and") -> str:
+    """Returns names as a list in prose."""
+    return f" {word} ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+
+
 def _of(table: pd.DataFrame | None, measure: str) -> pd.DataFrame | None:
     return None if table is None else table[table["measure"] == measure]
 
@@ -601,6 +609,9 @@ def counts(checked: Checked) -> pd.DataFrame:
 def markdown(checked: Checked, *, labels: Mapping[str, str]) -> str:
     """Shows the claims as Markdown tables: one per evidence, scheme and measure.
 
+    Where there are models that a claim is not about, a second table has the same questions asked
+    of them.
+
     Args:
         checked: what `check` returned.
         labels: name to display, for models, schemes and measures.
@@ -610,12 +621,12 @@ def markdown(checked: Checked, *, labels: Mapping[str, str]) -> str:
     """
     columns = [
         tables.Column("id", "Claim"),
-        tables.Column("claim", "In words"),
-        tables.Column("models", "Models"),
+        tables.Column("claim", "The paper says"),
+        tables.Column("models", "Models here"),
         tables.Column("outcome", "Outcome"),
         tables.Column("why", "Why"),
-        tables.Column("note", "Note"),
     ]
+    note = tables.Column("note", "Note")
     blocks = []
     for (evidence, scheme, measure), part in checked.claims.groupby(
         ["evidence", "scheme", "measure"], sort=False
@@ -628,5 +639,14 @@ def markdown(checked: Checked, *, labels: Mapping[str, str]) -> str:
         words = [labels.get(evidence, evidence).capitalize()]
         words += [f"{labels.get(scheme, scheme)} split"] if scheme else []
         words += [labels.get(measure, measure)] if measure else []
-        blocks.append(f"### {', '.join(words)}\n\n{tables.markdown(shown, columns)}")
+        blocks.append(f"### {', '.join(words)}\n")
+        # A claim that could not be computed for want of its models belongs to the first table.
+        other = ~shown["own_model"] & (shown["models"] != "")
+        if (~other).any():
+            first = shown[~other]
+            noted = [note] if (first["note"] != "").any() else []
+            blocks.append(tables.markdown(first, [*columns, *noted]))
+        if other.any():
+            blocks.append("The same questions, asked of models that the claims are not about:\n")
+            blocks.append(tables.markdown(shown[other], columns))
     return "\n".join(blocks)

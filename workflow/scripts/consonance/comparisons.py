@@ -30,9 +30,11 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from consonance import predictions as stored
 from consonance import resampling
 from consonance.errors import InputError
-from consonance.resampling import Counts, Tested
+from consonance.predictions import Tested
+from consonance.resampling import Counts
 from consonance.splits import generator
 
 KINDS = ("models", "layers", "domains", "schemes")
@@ -133,13 +135,13 @@ def compare(
         problems.append(f"The number of bootstrap draws is {draws}; it must be at least 2.")
     if problems:
         raise InputError(problems)
-    found = resampling.arrange(predictions, manifest, emotions=emotions)
-    problems = resampling.same_splits(list(found.values()))
+    found = stored.arrange(predictions, manifest, emotions=emotions)
+    problems = stored.same_splits(list(found.values()))
     if problems:
         raise InputError(problems)
     corpus = manifest.loc[manifest["clip"].isin(predictions["clip"].unique()), "corpus"].iloc[0]
     chosen = {
-        key: resampling.chosen_layers(
+        key: stored.chosen_layers(
             scores, model=key[0], domain=key[1], scheme=key[2],
             candidates=[layer for layer in each.layers if layer >= 1],
         )
@@ -160,6 +162,49 @@ def compare(
     )  # fmt: skip
     rows = [row for kind in kinds for row in getattr(engine, kind)()]
     return holm(pd.DataFrame(rows, columns=list(COLUMNS)))
+
+
+def forest_table(table: pd.DataFrame, *, labels: Mapping[str, str], level: float) -> pd.DataFrame:
+    """Chooses the comparisons that a figure has room for.
+
+    Accuracy of the layers chosen on validation clips, over all seeds: models, domains and schemes;
+    single layers are in the table only.
+
+    Args:
+        table: what `compare` returned.
+        labels: display names.
+        level: a comparison is significant if its corrected p value is below 1 - level.
+
+    Returns:
+        Columns group, label, estimate, low, high, p and significant.
+    """
+    shown = table[
+        (table["metric"] == "accuracy")
+        & (table["basis"] == "seeds")
+        & (table["layers"] == CHOSEN)
+        & (table["kind"] != "layers")
+        & table["difference"].notna()
+    ]
+
+    def name(text: str) -> str:
+        return labels.get(text, text)
+
+    where = [
+        ", ".join(name(row[key]) for key in ("model", "domain", "scheme") if row[key])
+        for _, row in shown.iterrows()
+    ]
+    pairs = zip(shown["a"], shown["b"], where, strict=True)
+    return pd.DataFrame(
+        {
+            "group": [f"Between {kind}" for kind in shown["kind"]],
+            "label": [f"{name(a)} less {name(b)} ({place})" for a, b, place in pairs],
+            "estimate": shown["difference"].to_numpy(),
+            "low": shown["low"].to_numpy(),
+            "high": shown["high"].to_numpy(),
+            "p": shown["p_holm"].to_numpy(),
+            "significant": (shown["p_holm"] < 1 - level).to_numpy(),
+        }
+    )
 
 
 def holm(table: pd.DataFrame) -> pd.DataFrame:
@@ -379,9 +424,10 @@ class _Engine:
         """Returns the rows of one pair: bootstrap per metric, and McNemar's test."""
         where = [labels[name] for name in ("model", "domain") if labels[name]]
         where += [f"{labels['scheme']} split"] if labels["scheme"] else []
-        where.append({MEAN: "mean over layers", CHOSEN: "chosen layer"}.get(pair.shown, "layers"))
+        where += {MEAN: ["mean over layers"], CHOSEN: ["chosen layer"]}.get(pair.shown, [])
         row = {"corpus": self.corpus, "kind": kind, **labels, "layers": pair.shown}
-        row["comparison"] = f"{labels['a']} - {labels['b']} ({', '.join(where)})"
+        layer = "layer " if kind == "layers" else ""
+        row["comparison"] = f"{labels['a']} - {layer}{labels['b']} ({', '.join(where)})"
         row |= dict.fromkeys(("value_a", "value_b", "difference", "low", "high", "p"), np.nan)
         row |= {"level": self.level, "reason": pair.problem}
         rows = []

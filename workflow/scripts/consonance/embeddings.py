@@ -84,6 +84,37 @@ def clip_sets(
         yield state, {key: means[index, state].astype(np.float64) for key, index in rows.items()}
 
 
+def fold_sets(
+    paths: Sequence[Path | str],
+) -> Iterator[tuple[int, dict[tuple[str, str], dict[int, frechet.Moments]]]]:
+    """Puts the frames of all shards together by domain, emotion and actor fold, state by state.
+
+    Args:
+        paths: one `.moments.npz` per shard.
+
+    Yields:
+        state, and (domain, emotion) to fold to the moments of its frames. One state is held at a
+        time.
+    """
+    with ExitStack() as stack:
+        readers = [stack.enter_context(MomentsReader(path)) for path in paths]
+        places = defaultdict(list)
+        for reader in readers:
+            for cell in reader.cells:
+                places[cell].append(reader)
+        for state in range(max(reader.states for reader in readers)):
+            sets: dict[tuple[str, str], dict[int, frechet.Moments]] = defaultdict(dict)
+            for cell, holders in places.items():
+                whole = pool(reader.load(cell, state) for reader in holders)
+                sets[cell.domain, cell.emotion][cell.fold] = frechet.Moments(
+                    clips=sum(reader.clips(cell) for reader in holders),
+                    count=whole.count,
+                    mean=whole.mean,
+                    scatter=unpack(whole.scatter, whole.dim),
+                )
+            yield state, dict(sets)
+
+
 def frame_sets(
     paths: Sequence[Path | str],
 ) -> Iterator[tuple[int, dict[tuple[str, str], frechet.Moments]]]:
@@ -95,20 +126,5 @@ def frame_sets(
     Yields:
         state, and (domain, emotion) to the moments of its frames. One state is held at a time.
     """
-    with ExitStack() as stack:
-        readers = [stack.enter_context(MomentsReader(path)) for path in paths]
-        cells = defaultdict(list)
-        for reader in readers:
-            for cell in reader.cells:
-                cells[cell.domain, cell.emotion].append((reader, cell))
-        for state in range(max(reader.states for reader in readers)):
-            sets = {}
-            for key, places in cells.items():
-                whole = pool(reader.load(cell, state) for reader, cell in places)
-                sets[key] = frechet.Moments(
-                    clips=sum(reader.clips(cell) for reader, cell in places),
-                    count=whole.count,
-                    mean=whole.mean,
-                    scatter=unpack(whole.scatter, whole.dim),
-                )
-            yield state, sets
+    for state, sets in fold_sets(paths):
+        yield state, {key: frechet.pool(folds.values()) for key, folds in sets.items()}

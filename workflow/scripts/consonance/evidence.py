@@ -22,8 +22,10 @@ import pandas as pd
 from scipy import stats
 
 from consonance import intervals, resampling
+from consonance import predictions as stored
 from consonance.errors import InputError
-from consonance.resampling import Counts, Replicates, Tested
+from consonance.predictions import Tested
+from consonance.resampling import Counts, Replicates
 from consonance.splits import generator
 
 Layers = Mapping[str, tuple[Fraction, Fraction]]
@@ -204,7 +206,7 @@ class Probes(Source):
         else:
             per_layer = counts.accuracy()
         if term.get("pick") == "validation":
-            chosen = resampling.chosen_layers(
+            chosen = stored.chosen_layers(
                 self._scores, model=model, domain=domain, scheme=self.scheme,
                 candidates=self._members(term["layers"], result.layers),
             )  # fmt: skip
@@ -230,6 +232,7 @@ class Distances(Source):
         super().__init__(layers, emotions)
         self.measure = measure
         self._distances, self._replicates = distances, replicates
+        self._found: dict[str, tuple[list[int], np.ndarray, np.ndarray | None]] = {}
 
     def estimate(self, part: Part, cast: Mapping[str, str], relative_to: str) -> Estimate:
         data, left_out = 0.0, []
@@ -253,23 +256,27 @@ class Distances(Source):
                 "left out are missing, so there is no interval."
             )
             return Estimate(data, _none, reason)
-        return Estimate(data, _jackknife(data, total))
+        return Estimate(data, jackknife(data, total))
 
     def _arrays(self, model: str) -> tuple[list[int], np.ndarray, np.ndarray | None]:
         """Returns layers, distances (L, E) and those with something left out (K, L, E)."""
+        if model not in self._found:
+            self._found[model] = self._gridded(model)
+        return self._found[model]
+
+    def _gridded(self, model: str) -> tuple[list[int], np.ndarray, np.ndarray | None]:
         part = self._distances[
             (self._distances["model"] == model) & (self._distances["layer"] >= 1)
         ]
         if part.empty:
             raise Lacking(f"There are no distances of {model} in this run.")
         layers = sorted(part["layer"].unique().tolist())
-        value = _grid(part, layers, self._emotions)
+        (value,) = _grids(part.assign(replicate=0), layers, self._emotions)
         if self._replicates is None:
             return layers, value, None
         rows = self._replicates[self._replicates["model"] == model]
-        names = sorted(rows["replicate"].unique().tolist())
-        grids = [_grid(rows[rows["replicate"] == name], layers, self._emotions) for name in names]
-        return layers, value, np.stack(grids) if grids else None
+        without = _grids(rows, layers, self._emotions)
+        return layers, value, without if len(without) else None
 
     def order(self, model: str, groups: Sequence[Sequence[str]]) -> str:
         places = {name: place for place, group in enumerate(groups) for name in group}
@@ -380,7 +387,7 @@ def _student(replicates: Replicates, reason: str) -> Callable[[float], tuple[flo
     return interval
 
 
-def _jackknife(value: float, without: np.ndarray) -> Callable[[float], tuple[float, float]]:
+def jackknife(value: float, without: np.ndarray) -> Callable[[float], tuple[float, float]]:
     """Returns the delete-one jackknife's interval at any level."""
     k = len(without)
     error = np.sqrt((k - 1) / k * ((without - without.mean()) ** 2).sum())
@@ -392,13 +399,19 @@ def _jackknife(value: float, without: np.ndarray) -> Callable[[float], tuple[flo
     return interval
 
 
-def _grid(rows: pd.DataFrame, layers: Sequence[int], emotions: Sequence[str]) -> np.ndarray:
-    """Returns the distances as (L, E), NaN where there is none."""
-    single = rows[rows["emotion"].isin(emotions)]
-    if single.duplicated(["layer", "emotion"]).any():
+def _grids(rows: pd.DataFrame, layers: Sequence[int], emotions: Sequence[str]) -> np.ndarray:
+    """Returns the distances of every replicate, (K, L, E), NaN where there is none."""
+    rows = rows[rows["emotion"].isin(emotions) & rows["layer"].isin(layers)]
+    if rows.duplicated(["replicate", "layer", "emotion"]).any():
         raise InputError("A distance occurs twice for the same model, layer and emotion.")
-    wide = single.pivot(index="layer", columns="emotion", values="value")
-    return wide.reindex(index=layers, columns=list(emotions)).to_numpy(dtype=np.float64)
+    names = sorted(rows["replicate"].unique().tolist())
+    grids = np.full((len(names), len(layers), len(emotions)), np.nan)
+    at = [
+        pd.Categorical(rows[column], categories=list(known)).codes
+        for column, known in (("replicate", names), ("layer", layers), ("emotion", emotions))
+    ]
+    grids[tuple(at)] = rows["value"]
+    return grids
 
 
 def _relative(values: np.ndarray, relative_to: str) -> np.ndarray:

@@ -24,9 +24,11 @@ import pandas as pd
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
+from consonance import predictions as stored
 from consonance import resampling, tables
 from consonance.errors import InputError
-from consonance.resampling import Counts, Replicates, Tested
+from consonance.predictions import Tested
+from consonance.resampling import Counts, Replicates
 from consonance.splits import generator
 from consonance.summaries import TIE_DECIMALS
 
@@ -347,7 +349,7 @@ def _one(
     if problems:
         raise InputError(problems)
     labelled = predictions.assign(model=model, scheme=scheme)
-    found = resampling.arrange(labelled, manifest, emotions=emotions)
+    found = stored.arrange(labelled, manifest, emotions=emotions)
     if len(found) > 1:
         raise InputError(
             f"The predictions of {model} mix the domains {', '.join(key[1] for key in found)}; "

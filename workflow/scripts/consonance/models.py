@@ -14,6 +14,16 @@ from consonance.files import sha256
 logger = logging.getLogger(__name__)
 
 
+def specify(entry: Mapping[str, Any]) -> encoders.ModelSpec:
+    """Returns the specification that an entry of the configuration or a record holds.
+
+    Args:
+        entry: the fields of `encoders.ModelSpec`, the folder as text.
+    """
+    folder = entry["folder"]
+    return encoders.ModelSpec(**{**entry, "folder": None if folder is None else Path(folder)})
+
+
 def describe(spec: encoders.ModelSpec) -> dict[str, Any]:
     """Loads a model on the CPU and writes down what it is.
 
@@ -21,8 +31,8 @@ def describe(spec: encoders.ModelSpec) -> dict[str, Any]:
         spec: the model.
 
     Returns:
-        `Encoder.record()` (sizes, rates, SHA-256 of the weights), and under `spec` what `load` needs
-        to build it again. Fit for JSON.
+        `Encoder.record()` (sizes, rates, SHA-256 of the weights), and under `spec` what `load`
+        needs to build it again. Fit for JSON.
 
     Raises:
         InputError: the model cannot be loaded as its family expects.
@@ -54,24 +64,20 @@ def load(record: Mapping[str, Any], *, device: str, precision: str) -> encoders.
     Raises:
         InputError: a file has changed since the model was described.
     """
-    spec = dict(record["spec"])
-    folder = spec["folder"]
-    if folder is not None:
-        spec["folder"] = Path(folder)
+    spec = specify(record["spec"])
+    if spec.folder is not None:
         changed = [
             name
             for name, digest in record["sha256"].items()
-            if not (spec["folder"] / name).is_file() or sha256(spec["folder"] / name) != digest
+            if not (spec.folder / name).is_file() or sha256(spec.folder / name) != digest
         ]
         if changed:
             raise InputError(
                 f"The model {record['name']} is not the one that was described: "
-                f"{', '.join(changed)} in {folder} changed since. Run the workflow again from the "
-                f"rule describe_model (`--forcerun describe_model`), or put the old files back."
+                f"{', '.join(changed)} in {spec.folder} changed since. Run the workflow again "
+                "from the rule describe_model (`--forcerun describe_model`), or put the old files back."
             )
-    return encoders.load_encoder(
-        encoders.ModelSpec(**spec), device=device, dtype=encoders.DTYPES[precision]
-    )
+    return encoders.load_encoder(spec, device=device, dtype=encoders.DTYPES[precision])
 
 
 def choose_device(wanted: str) -> str:

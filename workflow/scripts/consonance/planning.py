@@ -12,6 +12,11 @@ PAPER_REPOSITORIES = {
     "facebook/hubert-base-ls960": "hubert-base-ls960",
     "m-a-p/MERT-v1-95M": "mert-v1-95m",
 }
+PAPER_ROLES = {
+    "facebook/wav2vec2-base-960h": "w2v2",
+    "facebook/hubert-base-ls960": "hubert",
+    "m-a-p/MERT-v1-95M": "mert",
+}
 _WEIGHTS = ("config.json", "preprocessor_config.json", "model.safetensors", "pytorch_model.bin")
 
 
@@ -133,19 +138,39 @@ class Plan:
 
     def notice(self, corpus: str) -> str:
         """Returns what a figure must say on its face: synthetic data, random weights, or ''."""
-        parts = []
-        if self._config["corpora"][corpus]["source"] == "synthetic":
-            parts.append("Synthetic recordings")
+        parts = self._synthetic(corpus)
         models = self._config["experiment"]["models"]
         random = [name for name in models if self._config["models"][name]["source"] == "random"]
         if len(random) == len(models):
             parts.append("random weights")
         elif random:
             parts.append(f"random weights in {', '.join(self.labels()[name] for name in random)}")
-        if not parts:
-            return ""
-        text = " and ".join(parts)
-        return f"{text[0].upper()}{text[1:]}: not a finding"
+        return _not_a_finding(parts)
+
+    def corpus_notice(self, corpus: str) -> str:
+        """Returns the notice of a figure that shows recordings and no model: '' if real."""
+        return _not_a_finding(self._synthetic(corpus))
+
+    def _synthetic(self, corpus: str) -> list[str]:
+        synthetic = self._config["corpora"][corpus]["source"] == "synthetic"
+        return ["Synthetic recordings"] if synthetic else []
+
+    def roles(self) -> dict[str, str]:
+        """Returns which configured model plays which part in the paper: w2v2, hubert, mert."""
+        named = {name: self._config["models"][name] for name in self._models()}
+        return {
+            PAPER_ROLES[entry["repository"]]: name
+            for name, entry in named.items()
+            if entry["source"] == "hub" and entry.get("repository") in PAPER_ROLES
+        }
+
+    def trained_on(self) -> dict[str, str]:
+        """Returns what each model was trained on, speech or music, where the configuration says."""
+        named = {name: self._config["models"][name] for name in self._models()}
+        return {name: entry["trained_on"] for name, entry in named.items() if "trained_on" in entry}
+
+    def _models(self) -> list[str]:
+        return self._config["experiment"]["models"]
 
     def paper_models(self, corpus: str) -> dict[str, str]:
         """Returns which configured models are the paper's, by the paper's name.
@@ -170,3 +195,8 @@ class Plan:
             for name, entry in models.items()
             if entry["source"] == "hub" and entry["repository"] in PAPER_REPOSITORIES
         }
+
+
+def _not_a_finding(parts: list[str]) -> str:
+    text = " and ".join(parts)
+    return f"{text[0].upper()}{text[1:]}: not a finding" if parts else ""

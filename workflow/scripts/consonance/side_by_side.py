@@ -140,6 +140,37 @@ def _compared(paper, row: pd.Series | None) -> dict:
     return made
 
 
+def forest_table(table: pd.DataFrame, *, labels: Mapping[str, str]) -> pd.DataFrame:
+    """Prepares a figure of our values less the paper's, where both are there.
+
+    Args:
+        table: what `side_by_side` returned.
+        labels: display names.
+
+    Returns:
+        Columns group, label, estimate, low, high and significant (the paper's value lies outside
+        our interval).
+    """
+    both = table[table["ours"].notna()]
+
+    def name(text: str) -> str:
+        return labels.get(text, text)
+
+    return pd.DataFrame(
+        {
+            "group": both["table"].to_numpy(),
+            "label": [
+                ", ".join(name(row[key]) for key in ("domain", "model", "statistic") if row[key])
+                for _, row in both.iterrows()
+            ],
+            "estimate": both["difference"].to_numpy(),
+            "low": (both["low"] - both["ours"] + both["difference"]).to_numpy(),
+            "high": (both["high"] - both["ours"] + both["difference"]).to_numpy(),
+            "significant": (both["inside"] == "no").to_numpy(),
+        }
+    )
+
+
 def markdown(table: pd.DataFrame, *, labels: Mapping[str, str], digits: int) -> str:
     """Shows the comparison in Markdown, one table per table of the paper.
 

@@ -27,7 +27,6 @@ What each answers:
 """
 
 import logging
-import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -122,9 +121,8 @@ class Settings:
         kernel_scale: factor of the kernel distance (100 in arXiv 2502.15602's toolkit).
         seed: of all draws. What is drawn for an emotion depends on nothing but the seed, the
             emotion and its clips; all layers and measures share it.
-        pooled_seconds: time for the Fréchet null of the set of all emotions, over all layers; it
-            stops after the round of permutations that exceeds it. None for no limit. With a limit
-            the number done, and thus p, depends on the machine.
+        pooled_permutations: relabellings of the Fréchet null of the set of all emotions, of which
+            each costs far more than one of a single emotion; at most `permutations`.
     """
 
     permutations: int
@@ -137,11 +135,12 @@ class Settings:
     bootstrap_draws: int
     kernel_scale: float
     seed: int
-    pooled_seconds: float | None
+    pooled_permutations: int
 
     def __post_init__(self) -> None:
         problems = []
-        for name in ("permutations", "draws", "pooled_draws", "splits", "bootstrap_draws"):
+        counts = ("permutations", "pooled_permutations", "draws", "pooled_draws", "splits")
+        for name in (*counts, "bootstrap_draws"):
             if getattr(self, name) < 1:
                 problems.append(f"similarity.{name} must be at least 1.")
         if not 0 < self.level < 1:
@@ -155,6 +154,22 @@ class Settings:
             )
         if problems:
             raise InputError(problems)
+
+
+REPLICATE_COLUMNS = [*("measure", "emotion", "layer", "domain_a", "domain_b"), "replicate", "value"]
+
+
+class Measured(NamedTuple):
+    """What was measured, and how it changes without each group of speakers.
+
+    Attributes:
+        table: columns `COLUMNS`.
+        replicates: columns `REPLICATE_COLUMNS`: each value with one group of speakers left out
+            (numbered in their order), from which intervals of differences can be had.
+    """
+
+    table: pd.DataFrame
+    replicates: pd.DataFrame
 
 
 # Designs ------------------------------------------------------------------------------------------
@@ -647,7 +662,7 @@ def table(
     groups: Mapping[str, object],
     settings: Settings,
     workers: int,
-) -> pd.DataFrame:
+) -> Measured:
     """Measures the likeness of two domains per emotion and layer, and of all emotions together.
 
     Values at equal numbers of clips use the smallest set of any single emotion and domain, and
@@ -668,8 +683,8 @@ def table(
         workers: threads.
 
     Returns:
-        One row per measure (`MEASURES`), emotion (the pooled set is `all`) and layer, columns
-        `COLUMNS`:
+        `Measured`; its table has one row per measure (`MEASURES`), emotion (the pooled set is
+        `all`) and layer, columns `COLUMNS`:
 
         - value; lower and upper of its interval; floor (only where it is comparable: `fad_halves`,
           `kad`);
@@ -722,11 +737,11 @@ def table(
 
     with threadpool_limits(limits=1), ThreadPoolExecutor(workers) as executor:
         pooled_null = _pooled_null(
-            means, pooled, layers=layers, seconds=settings.pooled_seconds, executor=executor
+            means, pooled, layers=layers, count=settings.pooled_permutations, executor=executor
         )
         tasks = [(part, layer) for part in (*sets, pooled) for layer in layers]
         rows = [row for some in executor.map(one, tasks) for row in some]
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"permutations": "Int64"})
+    return _lay_out(rows)
 
 
 def frame_table(
@@ -737,7 +752,7 @@ def frame_table(
     layer: int,
     level: float,
     workers: int,
-) -> pd.DataFrame:
+) -> Measured:
     """Measures the Fréchet distance of frames with its interval over actor folds.
 
     Each fold of actors is left out in turn, which needs the folds' moments only and no second pass
@@ -791,11 +806,26 @@ def frame_table(
                 row["value"], jackknife_error(replicates), groups=len(groups), level=level
             )
             row["groups"] = len(groups)
+            row["replicates"] = replicates
         return rows
 
     with threadpool_limits(limits=1), ThreadPoolExecutor(workers) as executor:
         rows = [row for some in executor.map(one, [*emotions, frechet.ALL]) for row in some]
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"permutations": "Int64"})
+    return _lay_out(rows)
+
+
+def _lay_out(rows: list[dict]) -> Measured:
+    """Puts rows, and the replicates that some of them carry, into tables."""
+    keys = ("measure", "emotion", "layer", "domain_a", "domain_b")
+    replicates = [
+        {**{key: row[key] for key in keys}, "replicate": number, "value": value}
+        for row in rows
+        for number, value in enumerate(row.get("replicates", ()))
+    ]
+    return Measured(
+        pd.DataFrame(rows, columns=COLUMNS).astype({"permutations": "Int64"}),
+        pd.DataFrame(replicates, columns=REPLICATE_COLUMNS),
+    )
 
 
 def _by_fold(
@@ -892,13 +922,13 @@ def _pooled_null(
     pooled: _Set,
     *,
     layers: Sequence[int],
-    seconds: float | None,
+    count: int,
     executor: ThreadPoolExecutor,
 ) -> dict[int, dict[str, np.ndarray]]:
-    """Computes the pooled set's Fréchet null in rounds over all layers, until time is up."""
-    labels = pooled.plan.labels
-    if pooled.unusable or isinstance(labels, str):
+    """Computes the pooled set's Fréchet null in rounds over all layers."""
+    if pooled.unusable or isinstance(pooled.plan.labels, str):
         return {}
+    labels = pooled.plan.labels[:count]
     clips = {}
     for layer in layers:
         try:
@@ -907,12 +937,7 @@ def _pooled_null(
             # `_measure` meets the same error and reports it.
             continue
     parts: dict[int, list[dict[str, np.ndarray]]] = {layer: [] for layer in clips}
-    start = time.monotonic()
-    done = 0
-    while clips and done < len(labels):
-        if seconds is not None and done and time.monotonic() - start >= seconds:
-            log.info("Stopped after %d permutations of all emotions: time is up.", done)
-            break
+    for done in range(0, len(labels) if clips else 0, _ROUND):
         some = labels[done : done + _ROUND]
         blocks = [(layer, block) for layer in clips for block in np.array_split(some, 2)]
         for (layer, _), null in zip(
@@ -921,7 +946,7 @@ def _pooled_null(
             strict=True,
         ):
             parts[layer].append(null)
-        done += len(some)
+        log.info("%d of %d permutations of all emotions", done + len(some), len(labels))
     return {
         layer: {name: np.concatenate([part[name] for part in some]) for name in some[0]}
         for layer, some in parts.items()
@@ -1052,7 +1077,7 @@ def _measure(
                 **_null_columns(values[name], nulls.get(name), name=name, level=settings.level),
             }
             if name in errors:
-                error, groups = errors[name]
+                error, groups, rows[name]["replicates"] = errors[name]
                 error = float(np.hypot(error, values.get("doubt", 0.0)))
                 rows[name]["lower"], rows[name]["upper"] = interval(
                     values[name], error, groups=groups, level=settings.level
@@ -1087,17 +1112,20 @@ def _errors(
     *,
     whole: bool,
     where: Mapping,
-) -> dict[str, tuple[float, int]]:
-    """Returns each value's standard error over speakers, and the number of groups behind it."""
+) -> dict[str, tuple[float, int, np.ndarray]]:
+    """Returns each value's standard error over speakers, the groups and replicates behind it."""
     if whole and settings.interval == "bootstrap":
         rng = generator(settings.seed, "bootstrap", where["emotion"])
         draws = bootstrap(statistic, design, count=settings.bootstrap_draws, rng=rng)
         groups = len(np.unique(design.speaker))
         # A bootstrap's variance is low by (G - 1) / G.
         stretch = np.sqrt(groups / (groups - 1))
-        return {name: (float(each.std()) * stretch, groups) for name, each in draws.items()}
+        nothing = np.empty(0)  # draws with replacement are no replicates with a group left out
+        return {
+            name: (float(each.std()) * stretch, groups, nothing) for name, each in draws.items()
+        }
     replicates = jackknife(statistic, design)
-    return {name: (jackknife_error(each), len(each)) for name, each in replicates.items()}
+    return {name: (jackknife_error(each), len(each), each) for name, each in replicates.items()}
 
 
 def _null_columns(value: float, null: np.ndarray | None, *, name: str, level: float) -> dict:
@@ -1121,7 +1149,9 @@ def _corrected(row: dict, *, name: str, where: dict) -> dict:
         return _missing(name, where, row["reason"])
     shifted = ("value", "lower", "upper", "null_mean", "null_low", "null_high")
     moved = {key: row[key] - row["null_mean"] for key in shifted if key in row}
-    return {**row, **moved, "measure": name}
+    # The null stays that of all speakers, so replicates move with the value.
+    replicates = row.get("replicates", np.empty(0)) - row["null_mean"]
+    return {**row, **moved, "replicates": replicates, "measure": name}
 
 
 def _missing(name: str, where: dict, reason: str) -> dict:

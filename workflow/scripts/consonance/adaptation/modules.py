@@ -50,6 +50,18 @@ class AdaptedEncoder(nn.Module):
         self.encoder = encoder
         self.approach = approach
         blocks, dim, device = len(encoder.blocks), encoder.dim, encoder.device
+        # What torch and peft draw from the global generator here, `reset` draws from the seed.
+        with torch.random.fork_rng(devices=[]):
+            self._build(blocks, dim, n_classes, device)
+        if device.type == "cpu":
+            for part in encoder.blocks.modules():
+                if type(part) in (nn.Linear, Linear) and not part.weight.requires_grad:
+                    part.__class__ = FrozenLinear
+        self.eval()
+
+    def _build(self, blocks: int, dim: int, n_classes: int, device: torch.device) -> None:
+        """Makes head and parts."""
+        approach = self.approach
         self.head = nn.Linear(dim, n_classes, device=device)
         self.trained: dict[str, nn.Parameter] = {
             "head.weight": self.head.weight,
@@ -68,11 +80,6 @@ class AdaptedEncoder(nn.Module):
             self._add_lora()
         if approach.adapter is not None:
             self._add_adapters(approach.adapter)
-        if encoder.device.type == "cpu":
-            for part in encoder.blocks.modules():
-                if type(part) in (nn.Linear, Linear) and not part.weight.requires_grad:
-                    part.__class__ = FrozenLinear
-        self.eval()
 
     @property
     def n_layers(self) -> int:
@@ -93,9 +100,7 @@ class AdaptedEncoder(nn.Module):
         start = {"head.weight": weight, "head.bias": bias}
         for name, parameter in self.trained.items():
             if name in self._bounds:
-                start[name] = stages.initial(
-                    seed, name, parameter.shape, bound=self._bounds[name]
-                )
+                start[name] = stages.initial(seed, name, parameter.shape, bound=self._bounds[name])
             elif name == "gates":
                 start[name] = np.full(parameter.shape, self.approach.gate.initial, np.float32)
             elif name not in start:
@@ -144,7 +149,7 @@ class AdaptedEncoder(nn.Module):
         encoder, gate = self.encoder, self.approach.gate
         attention = encoder.attention_mask(counts, hidden.shape[1])
         factors = None if gate is None else gate_values(self.gates, gate)
-        after = self.adapters["output"] if "output" in self.adapters else None
+        after = self.adapters["output"] if "output" in self.adapters else None  # noqa: SIM401
         for index in range(self.n_layers):
             hidden = encoder.run_block(index, hidden, attention)
             if after is not None:
@@ -182,9 +187,7 @@ class AdaptedEncoder(nn.Module):
     def _add_lora(self) -> None:
         """Puts LoRA around the named linear layers of every block."""
         blocks, lora = self.encoder.blocks, self.approach.lora
-        linears = [
-            name for name, part in blocks.named_modules() if isinstance(part, nn.Linear)
-        ]
+        linears = [name for name, part in blocks.named_modules() if isinstance(part, nn.Linear)]
         wanted = {
             name: [full for full in linears if full.endswith(f".{name}")] for name in lora.modules
         }
@@ -192,8 +195,8 @@ class AdaptedEncoder(nn.Module):
         if missing:
             known = dict.fromkeys(name.partition(".")[2] for name in linears)
             raise InputError(
-                f"lora.modules of approach '{self.approach.name}' names {', '.join(missing)}, which "
-                f"matches no linear layer of model '{self.encoder.name}'; its blocks have "
+                f"lora.modules of approach '{self.approach.name}' names {', '.join(missing)}, "
+                f"which matches no linear layer of model '{self.encoder.name}'; its blocks have "
                 f"{', '.join(known)}."
             )
         targets = list(dict.fromkeys(full for found in wanted.values() for full in found))
@@ -204,9 +207,7 @@ class AdaptedEncoder(nn.Module):
             lora_dropout=0.0,
             bias="none",
         )
-        # peft draws A from torch's global generator; `reset` draws it anew from the seed.
-        with torch.random.fork_rng(devices=[]):
-            inject_adapter_in_model(config, blocks)
+        inject_adapter_in_model(config, blocks)
         for full in targets:
             layer = blocks.get_submodule(full)
             down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight

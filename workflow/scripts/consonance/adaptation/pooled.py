@@ -19,7 +19,7 @@ import numba
 import numpy as np
 
 from consonance import probes
-from consonance.adaptation import stages
+from consonance.adaptation import naming, stages
 from consonance.adaptation.approaches import Approach
 from consonance.adaptation.results import Result
 from consonance.adaptation.stages import Run
@@ -88,7 +88,7 @@ def train(
     by_domain = {domain: means[arranged[domain].rows] for domain in domains}
     waves: dict[int, list[tuple[Approach, Run]]] = {1: [], 2: []}
     for approach in approaches:
-        for direction in stages.directions(domains):
+        for direction in naming.directions(domains):
             chosen = [s for s in seeds if approach.seeds is None or s in approach.seeds]
             for run in stages.plan(
                 direction, domains=domains, seeds=chosen, fractions=approach.fractions
@@ -176,9 +176,7 @@ def _train_one(
         weight, bias = start["head.weight"], start["head.bias"]
         logits = start[LAYER_WEIGHTS] if weighted else np.zeros(states, dtype=np.float32)
     parameters = np.concatenate([logits, weight.ravel(), bias]).astype(np.float32)
-    order = np.stack(
-        [stages.order(clips, run, epoch) for epoch in range(1, settings.epochs + 1)]
-    )
+    order = np.stack([stages.order(clips, run, epoch) for epoch in range(1, settings.epochs + 1)])
     curves = np.empty((settings.epochs, 3))
     best_epoch = _fit(
         side.features,
@@ -186,7 +184,9 @@ def _train_one(
         order,
         clips.validation,
         settings.batch_size,
-        np.array([settings.learning_rate, settings.weight_decay, *settings.betas, settings.epsilon]),
+        np.array(
+            [settings.learning_rate, settings.weight_decay, *settings.betas, settings.epsilon]
+        ),
         n_classes,
         parameters,
         curves,
@@ -337,7 +337,11 @@ def _fit(x, classes, order, validation, batch_size, optimiser, n_classes, parame
     square = np.zeros_like(parameters)
     best = parameters.copy()
     split = states + n_classes * dim
-    a, w, b = parameters[:states], parameters[states:split].reshape(n_classes, dim), parameters[split:]
+    a, w, b = (
+        parameters[:states],
+        parameters[states:split].reshape(n_classes, dim),
+        parameters[split:],
+    )
     ga = gradient[:states]
     gw, gb = gradient[states:split].reshape(n_classes, dim), gradient[split:]
     best_epoch, best_correct, best_loss = 0, -1, np.inf

@@ -14,6 +14,8 @@ All draws depend on the seed and the names of what is drawn alone: the runs of d
 see the same clips in the same order, and so do direct training and stage two on a domain.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,11 +23,10 @@ import numpy as np
 import pandas as pd
 
 from consonance import probes
+from consonance.adaptation.naming import WHOLE, directions
 from consonance.errors import InputError
 from consonance.probes import TEST, TRAIN, VALIDATION, Arranged
 from consonance.splits import PARTS, generator
-
-WHOLE = 1.0
 
 
 @dataclass(frozen=True, order=True)
@@ -81,12 +82,9 @@ class Clips:
     test: np.ndarray
 
 
-def directions(domains: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Returns name to (source, target) of both ways between two domains; {} for one domain."""
-    return {f"{a}-to-{b}": (a, b) for a in domains for b in domains if a != b}
-
-
-def plan(direction: str, *, domains: Sequence[str], seeds: Sequence[int], fractions) -> list[Run]:
+def plan(
+    direction: str, *, domains: Sequence[str], seeds: Sequence[int], fractions: Sequence[float]
+) -> list[Run]:
     """Lists the runs of a direction, every run after the one that it starts from.
 
     Raises:
@@ -142,6 +140,15 @@ def arrange(
     if problems:
         raise InputError(problems)
     return found
+
+
+def fingerprint(arranged: Mapping[str, Arranged]) -> str:
+    """Returns a SHA-256 over clips, emotions, seeds and parts of all domains."""
+    digest = hashlib.sha256()
+    for domain, own in arranged.items():
+        content = [domain, own.clips, own.emotions.tolist(), list(own.seeds), own.parts.tolist()]
+        digest.update(json.dumps(content).encode("utf-8"))
+    return digest.hexdigest()
 
 
 def clips_of(arranged: Arranged, run: Run) -> Clips:

@@ -40,8 +40,8 @@ class _Progress:
     on_cpu: bool
     done: int = 0
     steps: int = 0
-    said: float = 0.0
     began: float = field(default_factory=time.monotonic)
+    said: float = field(default_factory=time.monotonic)
 
     def step(self, clips: int) -> None:
         """Counts a step."""
@@ -52,14 +52,14 @@ class _Progress:
         if not first and now - self.said < PROGRESS_SECONDS:
             return
         self.said = now
-        hours = (now - self.began) / self.done * (self.total - self.done) / 3600
+        left = _words((now - self.began) / self.done * (self.total - self.done))
         if first and self.on_cpu:
             logger.warning(
-                "There is no GPU for this job: on the CPU it will take about %.2f hours. Fewer "
-                "epochs, seeds or models under adaptation.approaches make it shorter.", hours,
+                "There is no GPU for this job: on the CPU it will take about %s. Fewer epochs, "
+                "seeds or models under adaptation.approaches make it shorter.", left,
             )  # fmt: skip
         else:
-            logger.info("%.2f hours left", hours)
+            logger.info("About %s left.", left)
 
 
 class Trainer:
@@ -307,3 +307,11 @@ def _better(row: np.ndarray, best: np.ndarray) -> bool:
 def _device_name(device: torch.device) -> str:
     """Returns the name of a GPU, or "cpu"."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _words(seconds: float) -> str:
+    """Returns a duration in words."""
+    for unit, size in (("hours", 3600), ("minutes", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} seconds"

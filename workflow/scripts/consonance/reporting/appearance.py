@@ -28,7 +28,6 @@ th[aria-sort="ascending"] button::after { content: " \25B2"; }
 th[aria-sort="descending"] button::after { content: " \25BC"; }
 td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; vertical-align: top; max-width: 34rem; }
 .n { text-align: right; white-space: nowrap; }
-tbody tr:nth-child(even) { background: #f6f7f8; }
 tbody tr:hover { background: #e6eef5; }
 @media print { th button::after { content: none; } .table label { display: none; } }
 """

@@ -186,10 +186,11 @@ def _probes(config: Mapping[str, Any]) -> str:
         True: "after scaling every feature to mean 0 and variance 1 on the training clips",
         False: "without scaling of the features",
     }[probes["standardise"]]
-    weights = {
+    weighing = {
         "none": "every clip weighing the same",
-        "balanced": "every emotion weighing the same",
-    }[probes["class_weights"]]
+        "balanced": "in a second set of probes, every emotion weighing the same",
+    }
+    weights = "; ".join(weighing[name] for name in probes["class_weights"])
     return (
         "For each layer, domain, split and seed a linear classifier was trained on the clips' mean "
         f"vectors {scaling}, with cross-entropy ({weights}) and AdamW (learning rate "

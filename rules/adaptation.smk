@@ -1,0 +1,317 @@
+from consonance.adaptation import approaches, naming
+
+try:
+    APPROACHES = approaches.resolve(config["adaptation"])
+    ADAPTED = approaches.read(APPROACHES)
+except InputError as error:
+    raise WorkflowError(str(error))
+
+DIRECTIONS = naming.directions(DOMAINS)
+
+
+wildcard_constraints:
+    approach="|".join(APPROACHES),
+    direction="|".join(DIRECTIONS),
+
+
+def pooled_approaches(wildcards):
+    """The approaches of a model and scheme that clip means are enough for."""
+    names = {"model": wildcards.model, "scheme": wildcards.scheme}
+    return {
+        name: APPROACHES[name]
+        for name, approach in ADAPTED.items()
+        if approach.pooled and approach.covers(**names)
+    }
+
+
+def adaptation_jobs(pattern, model, scheme):
+    """One file per training job of a model and scheme; `pattern` has the job in its place."""
+    names = {"model": model, "scheme": scheme}
+    covered = {name: each for name, each in ADAPTED.items() if each.covers(**names)}
+    jobs = ["pooled"] if any(each.pooled for each in covered.values()) else []
+    jobs += [
+        f"{direction}.{name}"
+        for direction in DIRECTIONS
+        for name, each in covered.items()
+        if not each.pooled
+    ]
+    return expand(pattern, job=jobs, allow_missing=True, **names)
+
+
+def adaptation_files(table, root=f"{RESULTS}/{{corpus}}/adaptation"):
+    """One file per training job of a corpus."""
+    pattern = f"{root}/{{model}}/{{scheme}}.{{job}}.{table}.csv"
+    return [
+        path
+        for model in MODELS
+        for scheme in SCHEMES
+        for path in adaptation_jobs(pattern, model, scheme)
+    ]
+
+
+def adaptation_outputs(job):
+    """The tables and the checkpoint of a training job, and its times, which never repeat."""
+    where = f"{{corpus}}/adaptation/{{model}}/{{scheme}}.{job}"
+    return {
+        **{table: f"{RESULTS}/{where}.{table}.csv" for table in naming.TABLES},
+        "checkpoint": f"{RESULTS}/{where}.safetensors",
+        "times": f"{RESULTS}/benchmarks/{where}.times.csv",
+    }
+
+
+rule train_adaptation_pooled:
+    input:
+        manifest=f"{RESULTS}/{{corpus}}/manifest.csv",
+        splits=f"{RESULTS}/{{corpus}}/splits/{{scheme}}.csv",
+        means=lambda wildcards: shards(
+            wildcards, f"{RESULTS}/{{corpus}}/embeddings/{{model}}/{{shard}}.means.npz"
+        ),
+    output:
+        **adaptation_outputs("pooled"),
+    log:
+        f"{RESULTS}/logs/train_adaptation_pooled/{{corpus}}.{{model}}.{{scheme}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train_adaptation_pooled/{{corpus}}.{{model}}.{{scheme}}.tsv"
+    conda:
+        "../envs/adaptation.yaml"
+    threads: 2
+    resources:
+        mem_mb=growing(3000),
+        runtime=lasting(30),
+    params:
+        approaches=pooled_approaches,
+        domains=DOMAINS,
+        emotions=settings("experiment", "emotions"),
+        code=code("train_adaptation_pooled.py"),
+    script:
+        "../workflow/scripts/train_adaptation_pooled.py"
+
+
+# An interrupted job goes on from what it left in `progress`, which no rule makes or removes.
+rule train_adaptation_peft:
+    input:
+        manifest=f"{RESULTS}/{{corpus}}/manifest.csv",
+        splits=f"{RESULTS}/{{corpus}}/splits/{{scheme}}.csv",
+        audio=lambda wildcards: [
+            PLAN.audio(wildcards.corpus, wildcards.model, shard)
+            for shard in PLAN.shards(wildcards.corpus)
+        ],
+        wavs=lambda wildcards: [
+            PLAN.wavs(wildcards.corpus, wildcards.model, shard)
+            for shard in PLAN.shards(wildcards.corpus)
+        ],
+        model=f"{RESULTS}/models/{{model}}.json",
+    output:
+        **adaptation_outputs("{direction}.{approach}"),
+    log:
+        f"{RESULTS}/logs/train_adaptation_peft/{{corpus}}.{{model}}.{{scheme}}.{{direction}}.{{approach}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train_adaptation_peft/{{corpus}}.{{model}}.{{scheme}}.{{direction}}.{{approach}}.tsv"
+    conda:
+        "../envs/adaptation.yaml"
+    threads: 4
+    resources:
+        mem_mb=growing(12000),
+        runtime=lasting(1440),
+        gpu=1 if settings("compute", "device") != "cpu" else 0,
+    params:
+        approach=lambda wildcards: APPROACHES[wildcards.approach],
+        domains=DOMAINS,
+        emotions=settings("experiment", "emotions"),
+        window_seconds=settings("extraction", "window_seconds"),
+        precision=settings("adaptation", "precision"),
+        progress=f"{RESULTS}/{{corpus}}/adaptation/{{model}}/{{scheme}}.{{direction}}.{{approach}}.unfinished",
+        code=code("train_adaptation_peft.py"),
+    script:
+        "../workflow/scripts/train_adaptation_peft.py"
+
+
+rule summarise_adaptation:
+    input:
+        **{table: adaptation_files(table) for table in naming.TABLES},
+        times=adaptation_files("times", f"{RESULTS}/benchmarks/{{corpus}}/adaptation"),
+        manifest=f"{RESULTS}/{{corpus}}/manifest.csv",
+        models=expand(f"{RESULTS}/models/{{model}}.json", model=MODELS),
+        published=resource("resources/published/2409.17899.csv"),
+    output:
+        performance=f"{RESULTS}/{{corpus}}/tables/adaptation_performance.csv",
+        table=f"{RESULTS}/{{corpus}}/tables/adaptation.csv",
+        markdown=f"{RESULTS}/{{corpus}}/tables/adaptation.md",
+        latex=f"{RESULTS}/{{corpus}}/tables/adaptation.tex",
+        comparisons=f"{RESULTS}/{{corpus}}/tables/adaptation_comparisons.csv",
+        curves=f"{RESULTS}/{{corpus}}/tables/adaptation_curves.csv",
+        weights=f"{RESULTS}/{{corpus}}/tables/adaptation_layer_weights.csv",
+        gates=f"{RESULTS}/{{corpus}}/tables/adaptation_gates.csv",
+        sizes=f"{RESULTS}/{{corpus}}/tables/adaptation_sizes.csv",
+        times=f"{RESULTS}/benchmarks/{{corpus}}/adaptation_times.csv",
+    log:
+        f"{RESULTS}/logs/summarise_adaptation/{{corpus}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/summarise_adaptation/{{corpus}}.tsv"
+    conda:
+        "../envs/statistics.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=lasting(60),
+    params:
+        emotions=settings("experiment", "emotions"),
+        statistics={
+            key: settings("evidence", key)
+            for key in ("level", "draws", "seed", "min_clusters")
+        },
+        metrics=settings("evidence", "metrics"),
+        band=settings("figures", "band"),
+        digits=settings("figures", "table_digits"),
+        labels=PLAN.labels(),
+        first_seed=settings("splits", "seeds")[0],
+        paper_models=lambda wildcards: PLAN.paper_models(wildcards.corpus),
+        paper_scheme="random",
+        code=code("summarise_adaptation.py"),
+    script:
+        "../workflow/scripts/summarise_adaptation.py"
+
+
+rule plot_adaptation_results:
+    input:
+        table=f"{RESULTS}/{{corpus}}/tables/adaptation_performance.csv",
+    output:
+        figure("adaptation.{scheme}"),
+    log:
+        f"{RESULTS}/logs/plot_adaptation_results/{{corpus}}.{{scheme}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_adaptation_results/{{corpus}}.{{scheme}}.tsv"
+    conda:
+        "../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=lasting(10),
+    params:
+        face=FACE,
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        code=code("plot_adaptation_results.py"),
+    script:
+        "../workflow/scripts/plot_adaptation_results.py"
+
+
+rule plot_limited_data:
+    input:
+        table=f"{RESULTS}/{{corpus}}/tables/adaptation_performance.csv",
+    output:
+        figure("limited_data.{model}.{scheme}"),
+    log:
+        f"{RESULTS}/logs/plot_limited_data/{{corpus}}.{{model}}.{{scheme}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_limited_data/{{corpus}}.{{model}}.{{scheme}}.tsv"
+    conda:
+        "../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=lasting(10),
+    params:
+        face=FACE,
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        code=code("plot_limited_data.py"),
+    script:
+        "../workflow/scripts/plot_limited_data.py"
+
+
+rule plot_learning_curves:
+    input:
+        table=f"{RESULTS}/{{corpus}}/tables/adaptation_curves.csv",
+    output:
+        figure("learning_curves.{model}.{scheme}"),
+    log:
+        f"{RESULTS}/logs/plot_learning_curves/{{corpus}}.{{model}}.{{scheme}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_learning_curves/{{corpus}}.{{model}}.{{scheme}}.tsv"
+    conda:
+        "../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=lasting(10),
+    params:
+        face=FACE,
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        code=code("plot_learning_curves.py"),
+    script:
+        "../workflow/scripts/plot_learning_curves.py"
+
+
+rule plot_adaptation_layers:
+    input:
+        table=f"{RESULTS}/{{corpus}}/tables/adaptation_{{kind}}.csv",
+    output:
+        figure("adaptation_{kind}.{scheme}"),
+    log:
+        f"{RESULTS}/logs/plot_adaptation_layers/{{corpus}}.{{kind}}.{{scheme}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_adaptation_layers/{{corpus}}.{{kind}}.{{scheme}}.tsv"
+    wildcard_constraints:
+        kind="layer_weights|gates",
+    conda:
+        "../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=lasting(10),
+    params:
+        face=FACE,
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        code=code("plot_adaptation_layers.py"),
+    script:
+        "../workflow/scripts/plot_adaptation_layers.py"
+
+
+def adaptation_output():
+    """What adaptation adds to the final output."""
+    if not DIRECTIONS:
+        return []
+    covered = [
+        (model, scheme)
+        for model in MODELS
+        for scheme in SCHEMES
+        if any(each.covers(model=model, scheme=scheme) for each in ADAPTED.values())
+    ]
+    schemes = {
+        kind: dict.fromkeys(
+            scheme
+            for scheme in SCHEMES
+            for each in ADAPTED.values()
+            if part in each.trains and (each.schemes is None or scheme in each.schemes)
+        )
+        for kind, part in (("layer_weights", "layer_weights"), ("gates", "gate"))
+    }
+    figures = [
+        *(
+            f"adaptation.{scheme}"
+            for scheme in dict.fromkeys(scheme for _, scheme in covered)
+        ),
+        *(f"limited_data.{model}.{scheme}" for model, scheme in covered),
+        *(f"learning_curves.{model}.{scheme}" for model, scheme in covered),
+        *(
+            f"adaptation_{kind}.{scheme}"
+            for kind, those in schemes.items()
+            for scheme in those
+        ),
+    ]
+    tables = [
+        "adaptation",
+        "adaptation_performance",
+        "adaptation_comparisons",
+        "adaptation_sizes",
+    ]
+    return [
+        *expand(
+            f"{RESULTS}/{{corpus}}/tables/{{table}}.csv", corpus=CORPORA, table=tables
+        ),
+        *expand(
+            f"{RESULTS}/{{corpus}}/figures/{{figure}}.{{format}}",
+            corpus=CORPORA,
+            figure=figures,
+            format=FORMATS,
+        ),
+    ]

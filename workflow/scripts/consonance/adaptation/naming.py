@@ -1,0 +1,21 @@
+"""The names that rules, tables and figures of adaptation share; needs nothing else."""
+
+from collections.abc import Sequence
+
+KEYS = ("corpus", "model", "scheme", "approach", "direction", "stage", "fraction", "domain", "seed")
+"""What tells one run from another in every table; stage and fraction (of the stage's training
+clips) are numbers, domain is the one that the stage trains on and is tested on."""
+
+TABLES = ("predictions", "scores", "curves", "weights", "gates", "runs")
+"""The tables that a training job writes, beside the times, which differ from run to run."""
+
+TRAININGS = {1: "direct", 2: "two-stage"}
+"""What a stage is to the domain that it trains on."""
+
+WHOLE = 1.0
+"""The fraction of a run on all training clips."""
+
+
+def directions(domains: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Returns name to (source, target) of both ways between two domains; {} for one domain."""
+    return {f"{a}-to-{b}": (a, b) for a in domains for b in domains if a != b}
