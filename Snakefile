@@ -6,6 +6,9 @@ min_version("9.0")
 configfile: "config.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "rules/common.smk"
 include: "rules/corpora.smk"
 include: "rules/audio.smk"
@@ -16,6 +19,7 @@ include: "rules/evidence.smk"
 include: "rules/similarity.smk"
 include: "rules/acoustics.smk"
 include: "rules/figures.smk"
+include: "rules/report.smk"
 
 
 rule all:

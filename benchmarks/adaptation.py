@@ -207,11 +207,12 @@ class Plain:
 
 
 def timed(call, device):
-    began = time.perf_counter()
+    """Returns seconds, and CPU seconds of this process, which other processes do not lengthen."""
+    began, cpu = time.perf_counter(), time.process_time()
     call()
     if device == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter() - began
+    return time.perf_counter() - began, time.process_time() - cpu
 
 
 def epoch(options, folder):
@@ -226,17 +227,24 @@ def epoch(options, folder):
         side.step(order[:2])
     seconds = {name: {"train": [], "validation": []} for name in sides}
     turns = [("train", batch) for batch in batches] + [("validation", clips.validation)]
+    turns *= options.rounds
     for number, (kind, rows) in enumerate(turns):
         names = list(sides) if number % 2 else list(sides)[::-1]
         for name in names:
             side = sides[name]
             call = side.step if kind == "train" else side.validate
             spent = timed(lambda call=call, rows=rows: call(rows), options.device)
-            seconds[name][kind].append(spent / len(rows))
-    total = {
-        name: sum(PAPER[kind] * float(np.median(seconds[name][kind])) for kind in seconds[name])
-        for name in sides
-    }
+            seconds[name][kind].append(np.array(spent) / len(rows))
+    total, cpu = (
+        {
+            name: sum(
+                PAPER[kind] * float(np.median([spent[clock] for spent in seconds[name][kind]]))
+                for kind in seconds[name]
+            )
+            for name in sides
+        }
+        for clock in (0, 1)
+    )
     once = sides["ours"].once / options.clips * 2 * (PAPER["train"] + PAPER["validation"])
     runs = PAPER["models"] * PAPER["directions"]
     whole = runs * (PAPER["stages"] * PAPER["epochs"] * total["ours"] + once)
@@ -245,6 +253,7 @@ def epoch(options, folder):
         "mean_seconds_per_clip": float(np.mean([soundfile.info(p).duration for p in paths])),
         "seconds_of_the_papers_epoch": total,
         "ratio": total["plain"] / total["ours"],
+        "cpu_ratio": cpu["plain"] / cpu["ours"],
         "ratio_training": _ratio(seconds, "train"),
         "ratio_validation": _ratio(seconds, "validation"),
         "cache_seconds_of_the_papers_clips": once,
@@ -257,7 +266,8 @@ def epoch(options, folder):
 
 
 def _ratio(seconds, kind):
-    return float(np.median(seconds["plain"][kind]) / np.median(seconds["ours"][kind]))
+    plain, ours = (np.median([s[0] for s in seconds[name][kind]]) for name in ("plain", "ours"))
+    return float(plain / ours)
 
 
 def precision(side, validation, batch):
@@ -267,7 +277,7 @@ def precision(side, validation, batch):
         trainer.precision = name
         side.step(batch[:2])
         logits = trainer.predict("speech", validation)
-        found[name] = (logits, timed(lambda: side.step(batch), "cuda"))
+        found[name] = (logits, timed(lambda: side.step(batch), "cuda")[0])
     (full, slow), (mixed, fast) = found["float32"], found["bfloat16"]
     return {
         "mixed_precision_largest_difference": float((full - mixed).abs().max()),
@@ -326,6 +336,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--recordings", type=Path, required=True, help="folder of .flac or .wav")
     parser.add_argument("--clips", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3, help="epochs, of which the median counts")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--batch-seconds", type=float, help="16 on a CPU, 320 on a GPU")

@@ -13,6 +13,7 @@ sys.path.insert(0, str(SCRIPTS))
 from consonance import configuration, planning
 from consonance.errors import InputError
 from consonance.fingerprint import fingerprint
+from consonance.reporting import entries
 
 try:
     configuration.check(
@@ -78,10 +79,13 @@ def shards(wildcards, pattern):
     return expand(pattern, shard=PLAN.shards(wildcards.corpus), allow_missing=True)
 
 
-def final_output():
-    """Everything that the configured experiment is asked for."""
-    tables = ["comparisons", "accuracy_intervals", "emotion_spread", "similarity", "claims"]
-    tables += ["side_by_side", "acoustic_differences", "acoustic_correlates", "counts", "exclusions", "probe_summary", "performance", "fad_summary", "fad_ranking", "fad_matrix"]
+def title(catalogue, name, wildcards=()):
+    """What the report calls a result. One label only: see consonance.reporting.entries."""
+    return {"Result": catalogue[name].label(dict(wildcards), PLAN.labels())}
+
+
+def figures_and_tables():
+    """The figures and the tables behind them."""
     figures = [
         *expand("accuracy_by_layer.{metric}", metric=["accuracy", "uar"]),
         *expand("accuracy_by_emotion.{scheme}", scheme=SCHEMES),
@@ -93,12 +97,36 @@ def final_output():
         "acoustic_differences",
         "acoustic_correlates",
     ]
+    # The paper's numbers beside ours make a figure only where they can be compared.
+    beside = [corpus for corpus in CORPORA if PLAN.paper_models(corpus)]
     return [
-        *expand(f"{RESULTS}/{{corpus}}/tables/{{table}}.csv", corpus=CORPORA, table=tables),
+        *expand(
+            f"{RESULTS}/{{corpus}}/tables/{{table}}.csv",
+            corpus=CORPORA,
+            table=["counts", *entries.TABLES],
+        ),
         *expand(
             f"{RESULTS}/{{corpus}}/figures/{{figure}}.{{format}}",
             corpus=CORPORA,
             figure=figures,
             format=FORMATS,
         ),
+        *expand(
+            f"{RESULTS}/{{corpus}}/figures/side_by_side.{{format}}",
+            corpus=beside,
+            format=FORMATS,
+        ),
+    ]
+
+
+def final_output():
+    """Everything that the configured experiment is asked for."""
+    return [
+        *figures_and_tables(),
+        *expand(
+            f"{RESULTS}/{{corpus}}/report/{{table}}.html", corpus=CORPORA, table=entries.TABLES
+        ),
+        *expand(f"{RESULTS}/report/{{page}}.html", page=entries.PAGES),
+        f"{RESULTS}/summary.md",
+        f"{RESULTS}/methods.md",
     ]

@@ -126,6 +126,27 @@ class Plan:
         names = {model: self._config["models"][model].get("label", model) for model in models}
         return {**names, **self._config["figures"]["labels"]}
 
+    def summarised(self) -> list[str]:
+        """Returns the tables that the summary is written from."""
+        return [
+            "performance_intervals",
+            "fad_ranking",
+            "similarity",
+            "claims",
+            "side_by_side",
+            "acoustic_correlates",
+        ]
+
+    def portable(self) -> dict[str, Any]:
+        """Returns the configuration of what is chosen, without the folders of one machine."""
+        chosen = {key: value for key, value in self._config.items() if key not in ("compute",)}
+        for kind, local in (("corpora", "path"), ("models", "folder")):
+            chosen[kind] = {
+                name: {key: value for key, value in self._config[kind][name].items() if key != local}
+                for name in self._config["experiment"][kind]
+            }
+        return chosen
+
     def order(self) -> dict[str, list[str]]:
         """Returns the order in which figures and tables name things: the configuration's."""
         experiment = self._config["experiment"]

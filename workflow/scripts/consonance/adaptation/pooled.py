@@ -69,8 +69,9 @@ def train(
         threads: runs trained at the same time; does not change the result.
 
     Returns:
-        approach name to its results, in the order of `stages.plan`. Tensors: head.weight (C, d),
-        head.bias (C,) and layer_weights (L,), the a before the softmax, where they are trained.
+        approach name to its results, by direction, stage, share (falling) and seed. Tensors:
+        head.weight (C, d), head.bias (C,) and, where they are trained, layer_weights (L,), the a
+        before the softmax.
 
     Raises:
         InputError: means or losses that are not finite.
@@ -121,13 +122,12 @@ def train(
     # Stage two needs all of stage one; within a stage every run is on its own.
     for jobs in waves.values():
         _in_threads(one, jobs, threads, done)
+    order = [job for stage in waves.values() for job in stage]
+    names = list(naming.directions(domains))
+    order.sort(key=lambda job: (names.index(job[1].direction), job[1].stage, -job[1].fraction))
     found: dict[str, list[Result]] = {approach.name: [] for approach in approaches}
-    for approach in approaches:
-        runs = sorted(
-            (run for name, run in done if name == approach.name),
-            key=lambda run: (run.direction, run.stage, -run.fraction, run.seed),
-        )
-        found[approach.name] = [done[approach.name, run] for run in runs]
+    for approach, run in order:
+        found[approach.name].append(done[approach.name, run])
     return found
 
 

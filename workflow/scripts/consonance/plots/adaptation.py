@@ -93,7 +93,10 @@ def learning_curves(table: pd.DataFrame, **dress: Unpack[Dress]) -> Figure:
     """
     needed = ["approach", "direction", "stage", "epoch", "measure", "mean", "low", "high"]
     tables.require(table, needed, what="learning_curves")
-    measures = {"training_loss": "Training loss (nats)", "validation_accuracy": "Validation accuracy (%)"}
+    measures = {
+        "training_loss": "Training loss (nats)",
+        "validation_accuracy": "Validation accuracy (%)",
+    }
     order = dress.get("order", {})
     columns = list(in_order(table, "approach", order))
     lines = in_order(table, "direction", order)
