@@ -3,9 +3,6 @@ rule measure_acoustics:
         manifest=f"{RESULTS}/{{corpus}}/manifest.csv",
     output:
         f"{RESULTS}/{{corpus}}/acoustics/functionals.csv",
-    params:
-        rate=settings("acoustics", "sampling_rate"),
-        code=code("measure_acoustics.py"),
     log:
         f"{RESULTS}/logs/measure_acoustics/{{corpus}}.log",
     benchmark:
@@ -16,6 +13,9 @@ rule measure_acoustics:
     resources:
         mem_mb=growing(2000),
         runtime=lasting(120),
+    params:
+        rate=settings("acoustics", "sampling_rate"),
+        code=code("measure_acoustics.py"),
     script:
         "../workflow/scripts/measure_acoustics.py"
 
@@ -31,16 +31,6 @@ rule correlate_acoustics:
         forest=f"{RESULTS}/{{corpus}}/acoustics/forest.csv",
         heatmap=f"{RESULTS}/{{corpus}}/acoustics/heatmap.csv",
         weakness=f"{RESULTS}/{{corpus}}/acoustics/weakness.txt",
-    params:
-        domains=DOMAINS,
-        emotions=settings("experiment", "emotions"),
-        acoustics={
-            key: value
-            for key, value in settings("acoustics").items()
-            if key != "sampling_rate"
-        },
-        labels=PLAN.labels(),
-        code=code("correlate_acoustics.py"),
     log:
         f"{RESULTS}/logs/correlate_acoustics/{{corpus}}.log",
     benchmark:
@@ -51,5 +41,15 @@ rule correlate_acoustics:
     resources:
         mem_mb=growing(2000),
         runtime=lasting(60),
+    params:
+        domains=DOMAINS,
+        emotions=settings("experiment", "emotions"),
+        acoustics={
+            key: value
+            for key, value in settings("acoustics").items()
+            if key != "sampling_rate"
+        },
+        labels=PLAN.labels(),
+        code=code("correlate_acoustics.py"),
     script:
         "../workflow/scripts/correlate_acoustics.py"

@@ -5,9 +5,6 @@ rule resample:
     output:
         wavs=directory(f"{RESULTS}/{{corpus}}/audio/{{rate}}/{{shard}}"),
         table=f"{RESULTS}/{{corpus}}/audio/{{rate}}/{{shard}}.csv",
-    params:
-        clips_per_shard=settings("extraction", "clips_per_shard"),
-        code=code("resample.py"),
     log:
         f"{RESULTS}/logs/resample/{{corpus}}.{{rate}}.{{shard}}.log",
     benchmark:
@@ -18,5 +15,8 @@ rule resample:
     resources:
         mem_mb=growing(2000),
         runtime=lasting(60),
+    params:
+        clips_per_shard=settings("extraction", "clips_per_shard"),
+        code=code("resample.py"),
     script:
         "../workflow/scripts/resample.py"

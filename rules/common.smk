@@ -89,7 +89,9 @@ def figures_and_tables():
     figures = [
         *expand("accuracy_by_layer.{metric}", metric=["accuracy", "uar"]),
         *expand("accuracy_by_emotion.{scheme}", scheme=SCHEMES),
-        *expand("fad_by_layer.{level}.{scale}", level=LEVELS, scale=["raw", "relative"]),
+        *expand(
+            "fad_by_layer.{level}.{scale}", level=LEVELS, scale=["raw", "relative"]
+        ),
         *expand("fad_matrix.{model}.{level}", model=MODELS, level=LEVELS),
         *expand("emotion_spread.{scheme}", scheme=SCHEMES),
         *expand("similarity_by_layer.{model}", model=MODELS),
@@ -124,7 +126,9 @@ def final_output():
     return [
         *figures_and_tables(),
         *expand(
-            f"{RESULTS}/{{corpus}}/report/{{table}}.html", corpus=CORPORA, table=entries.TABLES
+            f"{RESULTS}/{{corpus}}/report/{{table}}.html",
+            corpus=CORPORA,
+            table=entries.TABLES,
         ),
         *expand(f"{RESULTS}/report/{{page}}.html", page=entries.PAGES),
         f"{RESULTS}/summary.md",

@@ -8,12 +8,6 @@ localrules:
 rule download_archive:
     output:
         f"{RESOURCES}/archives/{{corpus}}/{{archive}}.zip",
-    params:
-        archive=lambda wildcards: settings("corpora", wildcards.corpus, "archives")[
-            wildcards.archive
-        ],
-        folder=lambda wildcards: settings("corpora", wildcards.corpus).get("path"),
-        code=code("download_archive.py"),
     log:
         f"{RESULTS}/logs/download_archive/{{corpus}}.{{archive}}.log",
     benchmark:
@@ -24,6 +18,12 @@ rule download_archive:
     resources:
         mem_mb=growing(500),
         runtime=lasting(120),
+    params:
+        archive=lambda wildcards: settings("corpora", wildcards.corpus, "archives")[
+            wildcards.archive
+        ],
+        folder=lambda wildcards: settings("corpora", wildcards.corpus).get("path"),
+        code=code("download_archive.py"),
     script:
         "../workflow/scripts/download_archive.py"
 
@@ -33,9 +33,6 @@ rule unpack_archive:
         f"{RESOURCES}/archives/{{corpus}}/{{archive}}.zip",
     output:
         directory(f"{RESOURCES}/recordings/{{corpus}}/{{archive}}"),
-    params:
-        limits=settings("downloads"),
-        code=code("unpack_archive.py"),
     log:
         f"{RESULTS}/logs/unpack_archive/{{corpus}}.{{archive}}.log",
     benchmark:
@@ -46,6 +43,9 @@ rule unpack_archive:
     resources:
         mem_mb=growing(500),
         runtime=lasting(30),
+    params:
+        limits=settings("downloads"),
+        code=code("unpack_archive.py"),
     script:
         "../workflow/scripts/unpack_archive.py"
 
@@ -53,9 +53,6 @@ rule unpack_archive:
 rule synthesise_corpus:
     output:
         directory(f"{RESOURCES}/synthetic/{{corpus}}"),
-    params:
-        voices=lambda wildcards: settings("corpora", wildcards.corpus, "synthetic"),
-        code=code("synthesise_corpus.py"),
     log:
         f"{RESULTS}/logs/synthesise_corpus/{{corpus}}.log",
     benchmark:
@@ -66,6 +63,9 @@ rule synthesise_corpus:
     resources:
         mem_mb=growing(1000),
         runtime=lasting(15),
+    params:
+        voices=lambda wildcards: settings("corpora", wildcards.corpus, "synthetic"),
+        code=code("synthesise_corpus.py"),
     script:
         "../workflow/scripts/synthesise_corpus.py"
 
@@ -78,18 +78,6 @@ rule scan_corpus:
         manifest=f"{RESULTS}/{{corpus}}/manifest.csv",
         exclusions=f"{RESULTS}/{{corpus}}/tables/exclusions.csv",
         counts=f"{RESULTS}/{{corpus}}/tables/counts.csv",
-    params:
-        root=lambda wildcards: PLAN.root(wildcards.corpus),
-        adapter=lambda wildcards: settings("corpora", wildcards.corpus, "adapter"),
-        expect_full_release=lambda wildcards: settings("corpora", wildcards.corpus).get(
-            "expect_full_release", False
-        ),
-        audio=settings("audio"),
-        experiment={
-            key: settings("experiment", key)
-            for key in ("domains", "emotions", "speakers_in_all_domains", "on_bad_audio")
-        },
-        code=code("scan_corpus.py"),
     log:
         f"{RESULTS}/logs/scan_corpus/{{corpus}}.log",
     benchmark:
@@ -100,6 +88,23 @@ rule scan_corpus:
     resources:
         mem_mb=growing(2000),
         runtime=lasting(60),
+    params:
+        root=lambda wildcards: PLAN.root(wildcards.corpus),
+        adapter=lambda wildcards: settings("corpora", wildcards.corpus, "adapter"),
+        expect_full_release=lambda wildcards: settings(
+            "corpora", wildcards.corpus
+        ).get("expect_full_release", False),
+        audio=settings("audio"),
+        experiment={
+            key: settings("experiment", key)
+            for key in (
+                "domains",
+                "emotions",
+                "speakers_in_all_domains",
+                "on_bad_audio",
+            )
+        },
+        code=code("scan_corpus.py"),
     script:
         "../workflow/scripts/scan_corpus.py"
 
@@ -109,10 +114,6 @@ rule draw_splits:
         manifest=f"{RESULTS}/{{corpus}}/manifest.csv",
     output:
         f"{RESULTS}/{{corpus}}/splits/{{scheme}}.csv",
-    params:
-        fractions=settings("splits", "fractions"),
-        seeds=settings("splits", "seeds"),
-        code=code("draw_splits.py"),
     log:
         f"{RESULTS}/logs/draw_splits/{{corpus}}.{{scheme}}.log",
     benchmark:
@@ -123,6 +124,10 @@ rule draw_splits:
     resources:
         mem_mb=growing(1000),
         runtime=lasting(10),
+    params:
+        fractions=settings("splits", "fractions"),
+        seeds=settings("splits", "seeds"),
+        code=code("draw_splits.py"),
     script:
         "../workflow/scripts/draw_splits.py"
 
@@ -132,10 +137,6 @@ rule draw_folds:
         manifest=f"{RESULTS}/{{corpus}}/manifest.csv",
     output:
         f"{RESULTS}/{{corpus}}/folds.csv",
-    params:
-        folds=settings("fad", "actor_folds"),
-        seed=settings("fad", "actor_fold_seed"),
-        code=code("draw_folds.py"),
     log:
         f"{RESULTS}/logs/draw_folds/{{corpus}}.log",
     benchmark:
@@ -146,5 +147,9 @@ rule draw_folds:
     resources:
         mem_mb=growing(1000),
         runtime=lasting(10),
+    params:
+        folds=settings("fad", "actor_folds"),
+        seed=settings("fad", "actor_fold_seed"),
+        code=code("draw_folds.py"),
     script:
         "../workflow/scripts/draw_folds.py"

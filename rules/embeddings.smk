@@ -5,13 +5,6 @@ localrules:
 rule download_model:
     output:
         f"{RESOURCES}/models/{{model}}.json",
-    params:
-        model=lambda wildcards: {
-            key: settings("models", wildcards.model).get(key)
-            for key in ("repository", "revision", "files", "sha256")
-        },
-        folder=lambda wildcards: PLAN.model_folder(wildcards.model),
-        code=code("download_model.py"),
     log:
         f"{RESULTS}/logs/download_model/{{model}}.log",
     benchmark:
@@ -22,6 +15,13 @@ rule download_model:
     resources:
         mem_mb=growing(1000),
         runtime=lasting(60),
+    params:
+        model=lambda wildcards: {
+            key: settings("models", wildcards.model).get(key)
+            for key in ("repository", "revision", "files", "sha256")
+        },
+        folder=lambda wildcards: PLAN.model_folder(wildcards.model),
+        code=code("download_model.py"),
     script:
         "../workflow/scripts/download_model.py"
 
@@ -32,9 +32,6 @@ rule describe_model:
         files=lambda wildcards: PLAN.model_files(wildcards.model),
     output:
         f"{RESULTS}/models/{{model}}.json",
-    params:
-        model=lambda wildcards: PLAN.model_identity(wildcards.model),
-        code=code("describe_model.py"),
     log:
         f"{RESULTS}/logs/describe_model/{{model}}.log",
     benchmark:
@@ -45,23 +42,25 @@ rule describe_model:
     resources:
         mem_mb=growing(4000),
         runtime=lasting(15),
+    params:
+        model=lambda wildcards: PLAN.model_identity(wildcards.model),
+        code=code("describe_model.py"),
     script:
         "../workflow/scripts/describe_model.py"
 
 
 rule extract:
     input:
-        audio=lambda wildcards: PLAN.audio(wildcards.corpus, wildcards.model, wildcards.shard),
-        wavs=lambda wildcards: PLAN.wavs(wildcards.corpus, wildcards.model, wildcards.shard),
+        audio=lambda wildcards: PLAN.audio(
+            wildcards.corpus, wildcards.model, wildcards.shard
+        ),
+        wavs=lambda wildcards: PLAN.wavs(
+            wildcards.corpus, wildcards.model, wildcards.shard
+        ),
         model=f"{RESULTS}/models/{{model}}.json",
     output:
         means=f"{RESULTS}/{{corpus}}/embeddings/{{model}}/{{shard}}.means.npz",
         moments=f"{RESULTS}/{{corpus}}/embeddings/{{model}}/{{shard}}.moments.npz",
-    params:
-        precision=settings("extraction", "precision"),
-        window_seconds=settings("extraction", "window_seconds"),
-        long_clips=settings("extraction", "long_clips"),
-        code=code("extract.py"),
     log:
         f"{RESULTS}/logs/extract/{{corpus}}.{{model}}.{{shard}}.log",
     benchmark:
@@ -73,5 +72,10 @@ rule extract:
         mem_mb=growing(8000),
         runtime=lasting(240),
         gpu=1 if settings("compute", "device") != "cpu" else 0,
+    params:
+        precision=settings("extraction", "precision"),
+        window_seconds=settings("extraction", "window_seconds"),
+        long_clips=settings("extraction", "long_clips"),
+        code=code("extract.py"),
     script:
         "../workflow/scripts/extract.py"

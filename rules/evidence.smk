@@ -29,12 +29,6 @@ rule estimate_intervals:
     output:
         scores=f"{RESULTS}/{{corpus}}/tables/accuracy_intervals.csv",
         performance=f"{RESULTS}/{{corpus}}/tables/performance_intervals.csv",
-    params:
-        probes=WHOSE,
-        emotions=settings("experiment", "emotions"),
-        first_seed=settings("splits", "seeds")[0],
-        evidence=EVIDENCE,
-        code=code("estimate_intervals.py"),
     log:
         f"{RESULTS}/logs/estimate_intervals/{{corpus}}.log",
     benchmark:
@@ -45,6 +39,12 @@ rule estimate_intervals:
     resources:
         mem_mb=growing(3000),
         runtime=lasting(60),
+    params:
+        probes=WHOSE,
+        emotions=settings("experiment", "emotions"),
+        first_seed=settings("splits", "seeds")[0],
+        evidence=EVIDENCE,
+        code=code("estimate_intervals.py"),
     script:
         "../workflow/scripts/estimate_intervals.py"
 
@@ -56,14 +56,6 @@ rule compare_probes:
         scores=probes("scores"),
     output:
         f"{RESULTS}/{{corpus}}/tables/comparisons.csv",
-    params:
-        probes=WHOSE,
-        kinds=settings("evidence", "comparisons"),
-        metrics=settings("evidence", "metrics"),
-        emotions=settings("experiment", "emotions"),
-        first_seed=settings("splits", "seeds")[0],
-        evidence=EVIDENCE,
-        code=code("compare_probes.py"),
     log:
         f"{RESULTS}/logs/compare_probes/{{corpus}}.log",
     benchmark:
@@ -74,6 +66,14 @@ rule compare_probes:
     resources:
         mem_mb=growing(3000),
         runtime=lasting(60),
+    params:
+        probes=WHOSE,
+        kinds=settings("evidence", "comparisons"),
+        metrics=settings("evidence", "metrics"),
+        emotions=settings("experiment", "emotions"),
+        first_seed=settings("splits", "seeds")[0],
+        evidence=EVIDENCE,
+        code=code("compare_probes.py"),
     script:
         "../workflow/scripts/compare_probes.py"
 
@@ -85,13 +85,6 @@ rule measure_emotion_bias:
     output:
         spread=f"{RESULTS}/{{corpus}}/tables/emotion_spread.csv",
         comparisons=f"{RESULTS}/{{corpus}}/tables/probe_comparisons.csv",
-    params:
-        probes=WHOSE,
-        weights=WEIGHTS,
-        emotions=settings("experiment", "emotions"),
-        permutations=settings("evidence", "permutations"),
-        evidence=EVIDENCE,
-        code=code("measure_emotion_bias.py"),
     log:
         f"{RESULTS}/logs/measure_emotion_bias/{{corpus}}.log",
     benchmark:
@@ -102,6 +95,13 @@ rule measure_emotion_bias:
     resources:
         mem_mb=growing(3000),
         runtime=lasting(60),
+    params:
+        probes=WHOSE,
+        weights=WEIGHTS,
+        emotions=settings("experiment", "emotions"),
+        permutations=settings("evidence", "permutations"),
+        evidence=EVIDENCE,
+        code=code("measure_emotion_bias.py"),
     script:
         "../workflow/scripts/measure_emotion_bias.py"
 
@@ -122,6 +122,16 @@ rule check_claims:
         claims_markdown=f"{RESULTS}/{{corpus}}/tables/claims.md",
         side_by_side=f"{RESULTS}/{{corpus}}/tables/side_by_side.csv",
         side_by_side_markdown=f"{RESULTS}/{{corpus}}/tables/side_by_side.md",
+    log:
+        f"{RESULTS}/logs/check_claims/{{corpus}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/check_claims/{{corpus}}.tsv"
+    conda:
+        "../envs/statistics.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(3000),
+        runtime=lasting(60),
     params:
         probes=WHOSE,
         models=MODELS,
@@ -138,15 +148,5 @@ rule check_claims:
         fractions=settings("splits", "fractions"),
         evidence=EVIDENCE,
         code=code("check_claims.py"),
-    log:
-        f"{RESULTS}/logs/check_claims/{{corpus}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/check_claims/{{corpus}}.tsv"
-    conda:
-        "../envs/statistics.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(3000),
-        runtime=lasting(60),
     script:
         "../workflow/scripts/check_claims.py"

@@ -5,16 +5,12 @@ rule measure_fad:
             wildcards, f"{RESULTS}/{{corpus}}/embeddings/{{model}}/{{shard}}.means.npz"
         ),
         moments=lambda wildcards: shards(
-            wildcards, f"{RESULTS}/{{corpus}}/embeddings/{{model}}/{{shard}}.moments.npz"
+            wildcards,
+            f"{RESULTS}/{{corpus}}/embeddings/{{model}}/{{shard}}.moments.npz",
         ),
     output:
         fad=f"{RESULTS}/{{corpus}}/fad/{{model}}.csv",
         skipped=f"{RESULTS}/{{corpus}}/fad/{{model}}.skipped.csv",
-    params:
-        levels=settings("fad", "levels"),
-        domains=settings("experiment", "domains"),
-        emotions=settings("experiment", "emotions"),
-        code=code("measure_fad.py"),
     log:
         f"{RESULTS}/logs/measure_fad/{{corpus}}.{{model}}.log",
     benchmark:
@@ -25,23 +21,26 @@ rule measure_fad:
     resources:
         mem_mb=growing(4000),
         runtime=lasting(60),
+    params:
+        levels=settings("fad", "levels"),
+        domains=settings("experiment", "domains"),
+        emotions=settings("experiment", "emotions"),
+        code=code("measure_fad.py"),
     script:
         "../workflow/scripts/measure_fad.py"
 
 
 rule summarise_fad:
     input:
-        fad=expand(f"{RESULTS}/{{corpus}}/fad/{{model}}.csv", model=MODELS, allow_missing=True),
+        fad=expand(
+            f"{RESULTS}/{{corpus}}/fad/{{model}}.csv", model=MODELS, allow_missing=True
+        ),
     output:
         summary=f"{RESULTS}/{{corpus}}/tables/fad_summary.csv",
         ranking=f"{RESULTS}/{{corpus}}/tables/fad_ranking.csv",
         markdown=f"{RESULTS}/{{corpus}}/tables/fad_ranking.md",
         latex=f"{RESULTS}/{{corpus}}/tables/fad_ranking.tex",
         matrix=f"{RESULTS}/{{corpus}}/tables/fad_matrix.csv",
-    params:
-        domains=settings("experiment", "domains"),
-        labels=PLAN.labels(),
-        code=code("summarise_fad.py"),
     log:
         f"{RESULTS}/logs/summarise_fad/{{corpus}}.log",
     benchmark:
@@ -52,5 +51,9 @@ rule summarise_fad:
     resources:
         mem_mb=growing(1000),
         runtime=lasting(10),
+    params:
+        domains=settings("experiment", "domains"),
+        labels=PLAN.labels(),
+        code=code("summarise_fad.py"),
     script:
         "../workflow/scripts/summarise_fad.py"

@@ -6,7 +6,9 @@ def figure(name):
     """The files of one figure, one per format; one of them is in the report."""
     entry, *_ = name.split(".")
     paths = expand(
-        f"{RESULTS}/{{corpus}}/figures/{name}.{{format}}", format=FORMATS, allow_missing=True
+        f"{RESULTS}/{{corpus}}/figures/{name}.{{format}}",
+        format=FORMATS,
+        allow_missing=True,
     )
     place = dict(
         caption=f"../workflow/report/{entry}.rst",
@@ -31,23 +33,23 @@ rule plot_accuracy_by_layer:
         table=f"{RESULTS}/{{corpus}}/tables/probe_summary.csv",
     output:
         figure("accuracy_by_layer.{metric}"),
-    params:
-        face=FACE,
-        chance=1 / len(settings("experiment", "emotions")),
-        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
-        code=code("plot_accuracy_by_layer.py"),
-    wildcard_constraints:
-        metric="accuracy|uar",
     log:
         f"{RESULTS}/logs/plot_accuracy_by_layer/{{corpus}}.{{metric}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot_accuracy_by_layer/{{corpus}}.{{metric}}.tsv"
+    wildcard_constraints:
+        metric="accuracy|uar",
     conda:
         "../envs/figures.yaml"
     threads: 1
     resources:
         mem_mb=growing(1000),
         runtime=lasting(10),
+    params:
+        face=FACE,
+        chance=1 / len(settings("experiment", "emotions")),
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        code=code("plot_accuracy_by_layer.py"),
     script:
         "../workflow/scripts/plot_accuracy_by_layer.py"
 
@@ -57,11 +59,6 @@ rule plot_accuracy_by_emotion:
         table=f"{RESULTS}/{{corpus}}/tables/probe_summary.csv",
     output:
         figure("accuracy_by_emotion.{scheme}"),
-    params:
-        face=FACE,
-        chance=1 / len(settings("experiment", "emotions")),
-        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
-        code=code("plot_accuracy_by_emotion.py"),
     log:
         f"{RESULTS}/logs/plot_accuracy_by_emotion/{{corpus}}.{{scheme}}.log",
     benchmark:
@@ -72,6 +69,11 @@ rule plot_accuracy_by_emotion:
     resources:
         mem_mb=growing(1000),
         runtime=lasting(10),
+    params:
+        face=FACE,
+        chance=1 / len(settings("experiment", "emotions")),
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        code=code("plot_accuracy_by_emotion.py"),
     script:
         "../workflow/scripts/plot_accuracy_by_emotion.py"
 
@@ -81,22 +83,22 @@ rule plot_fad_by_layer:
         table=f"{RESULTS}/{{corpus}}/tables/fad_summary.csv",
     output:
         figure("fad_by_layer.{level}.{scale}"),
-    params:
-        face=FACE,
-        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
-        code=code("plot_fad_by_layer.py"),
-    wildcard_constraints:
-        scale="raw|relative",
     log:
         f"{RESULTS}/logs/plot_fad_by_layer/{{corpus}}.{{level}}.{{scale}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot_fad_by_layer/{{corpus}}.{{level}}.{{scale}}.tsv"
+    wildcard_constraints:
+        scale="raw|relative",
     conda:
         "../envs/figures.yaml"
     threads: 1
     resources:
         mem_mb=growing(1000),
         runtime=lasting(10),
+    params:
+        face=FACE,
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        code=code("plot_fad_by_layer.py"),
     script:
         "../workflow/scripts/plot_fad_by_layer.py"
 
@@ -106,11 +108,6 @@ rule plot_fad_matrix:
         table=f"{RESULTS}/{{corpus}}/tables/fad_matrix.csv",
     output:
         figure("fad_matrix.{model}.{level}"),
-    params:
-        face=FACE,
-        layers=settings("figures", "matrix_layers"),
-        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
-        code=code("plot_fad_matrix.py"),
     log:
         f"{RESULTS}/logs/plot_fad_matrix/{{corpus}}.{{model}}.{{level}}.log",
     benchmark:
@@ -121,6 +118,11 @@ rule plot_fad_matrix:
     resources:
         mem_mb=growing(1000),
         runtime=lasting(10),
+    params:
+        face=FACE,
+        layers=settings("figures", "matrix_layers"),
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        code=code("plot_fad_matrix.py"),
     script:
         "../workflow/scripts/plot_fad_matrix.py"
 
@@ -130,11 +132,6 @@ rule plot_comparisons:
         table=f"{RESULTS}/{{corpus}}/tables/comparisons.csv",
     output:
         figure("comparisons"),
-    params:
-        face=FACE,
-        level=settings("evidence", "level"),
-        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
-        code=code("plot_comparisons.py"),
     log:
         f"{RESULTS}/logs/plot_comparisons/{{corpus}}.log",
     benchmark:
@@ -145,6 +142,11 @@ rule plot_comparisons:
     resources:
         mem_mb=growing(1000),
         runtime=lasting(10),
+    params:
+        face=FACE,
+        level=settings("evidence", "level"),
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        code=code("plot_comparisons.py"),
     script:
         "../workflow/scripts/plot_comparisons.py"
 
@@ -154,10 +156,6 @@ rule plot_emotion_spread:
         table=f"{RESULTS}/{{corpus}}/tables/emotion_spread.csv",
     output:
         figure("emotion_spread.{scheme}"),
-    params:
-        face=FACE,
-        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
-        code=code("plot_emotion_spread.py"),
     log:
         f"{RESULTS}/logs/plot_emotion_spread/{{corpus}}.{{scheme}}.log",
     benchmark:
@@ -168,6 +166,10 @@ rule plot_emotion_spread:
     resources:
         mem_mb=growing(1000),
         runtime=lasting(10),
+    params:
+        face=FACE,
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        code=code("plot_emotion_spread.py"),
     script:
         "../workflow/scripts/plot_emotion_spread.py"
 
@@ -177,11 +179,6 @@ rule plot_similarity_by_layer:
         table=f"{RESULTS}/{{corpus}}/tables/similarity.csv",
     output:
         figure("similarity_by_layer.{model}"),
-    params:
-        face=FACE,
-        measures=settings("similarity", "shown"),
-        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
-        code=code("plot_similarity_by_layer.py"),
     log:
         f"{RESULTS}/logs/plot_similarity_by_layer/{{corpus}}.{{model}}.log",
     benchmark:
@@ -192,6 +189,11 @@ rule plot_similarity_by_layer:
     resources:
         mem_mb=growing(1000),
         runtime=lasting(10),
+    params:
+        face=FACE,
+        measures=settings("similarity", "shown"),
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        code=code("plot_similarity_by_layer.py"),
     script:
         "../workflow/scripts/plot_similarity_by_layer.py"
 
@@ -201,12 +203,6 @@ rule plot_acoustic_differences:
         table=f"{RESULTS}/{{corpus}}/acoustics/forest.csv",
     output:
         figure("acoustic_differences"),
-    params:
-        face=FACE,
-        domains=DOMAINS,
-        # Nothing random is in these: encoders have no part in them.
-        notice=lambda wildcards: PLAN.corpus_notice(wildcards.corpus),
-        code=code("plot_acoustic_differences.py"),
     log:
         f"{RESULTS}/logs/plot_acoustic_differences/{{corpus}}.log",
     benchmark:
@@ -217,6 +213,12 @@ rule plot_acoustic_differences:
     resources:
         mem_mb=growing(1000),
         runtime=lasting(10),
+    params:
+        face=FACE,
+        domains=DOMAINS,
+        # Nothing random is in these: encoders have no part in them.
+        notice=lambda wildcards: PLAN.corpus_notice(wildcards.corpus),
+        code=code("plot_acoustic_differences.py"),
     script:
         "../workflow/scripts/plot_acoustic_differences.py"
 
@@ -227,10 +229,6 @@ rule plot_acoustic_correlates:
         weakness=f"{RESULTS}/{{corpus}}/acoustics/weakness.txt",
     output:
         figure("acoustic_correlates"),
-    params:
-        face=FACE,
-        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
-        code=code("plot_acoustic_correlates.py"),
     log:
         f"{RESULTS}/logs/plot_acoustic_correlates/{{corpus}}.log",
     benchmark:
@@ -241,6 +239,10 @@ rule plot_acoustic_correlates:
     resources:
         mem_mb=growing(1000),
         runtime=lasting(10),
+    params:
+        face=FACE,
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        code=code("plot_acoustic_correlates.py"),
     script:
         "../workflow/scripts/plot_acoustic_correlates.py"
 
@@ -250,10 +252,6 @@ rule plot_side_by_side:
         table=f"{RESULTS}/{{corpus}}/tables/side_by_side.csv",
     output:
         figure("side_by_side"),
-    params:
-        face=FACE,
-        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
-        code=code("plot_side_by_side.py"),
     log:
         f"{RESULTS}/logs/plot_side_by_side/{{corpus}}.log",
     benchmark:
@@ -264,5 +262,9 @@ rule plot_side_by_side:
     resources:
         mem_mb=growing(1000),
         runtime=lasting(10),
+    params:
+        face=FACE,
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        code=code("plot_side_by_side.py"),
     script:
         "../workflow/scripts/plot_side_by_side.py"

@@ -9,14 +9,6 @@ rule train_probes:
         predictions=f"{RESULTS}/{{corpus}}/probes/{{model}}/{{domain}}.{{scheme}}.{{weights}}.predictions.csv",
         scores=f"{RESULTS}/{{corpus}}/probes/{{model}}/{{domain}}.{{scheme}}.{{weights}}.scores.csv",
         confusion=f"{RESULTS}/{{corpus}}/probes/{{model}}/{{domain}}.{{scheme}}.{{weights}}.confusion.csv",
-    params:
-        probes={
-            key: value
-            for key, value in settings("probes").items()
-            if key != "class_weights"
-        },
-        emotions=settings("experiment", "emotions"),
-        code=code("train_probes.py"),
     log:
         f"{RESULTS}/logs/train_probes/{{corpus}}.{{model}}.{{domain}}.{{scheme}}.{{weights}}.log",
     benchmark:
@@ -27,6 +19,14 @@ rule train_probes:
     resources:
         mem_mb=growing(3000),
         runtime=lasting(30),
+    params:
+        probes={
+            key: value
+            for key, value in settings("probes").items()
+            if key != "class_weights"
+        },
+        emotions=settings("experiment", "emotions"),
+        code=code("train_probes.py"),
     script:
         "../workflow/scripts/train_probes.py"
 
@@ -46,14 +46,6 @@ rule summarise_probes:
         performance=f"{RESULTS}/{{corpus}}/tables/performance.csv",
         markdown=f"{RESULTS}/{{corpus}}/tables/performance.md",
         latex=f"{RESULTS}/{{corpus}}/tables/performance.tex",
-    params:
-        band=settings("figures", "band"),
-        digits=settings("figures", "table_digits"),
-        labels=PLAN.labels(),
-        first_seed=settings("splits", "seeds")[0],
-        paper_models=lambda wildcards: PLAN.paper_models(wildcards.corpus),
-        paper_scheme="random",
-        code=code("summarise_probes.py"),
     log:
         f"{RESULTS}/logs/summarise_probes/{{corpus}}.log",
     benchmark:
@@ -64,5 +56,13 @@ rule summarise_probes:
     resources:
         mem_mb=growing(1000),
         runtime=lasting(10),
+    params:
+        band=settings("figures", "band"),
+        digits=settings("figures", "table_digits"),
+        labels=PLAN.labels(),
+        first_seed=settings("splits", "seeds")[0],
+        paper_models=lambda wildcards: PLAN.paper_models(wildcards.corpus),
+        paper_scheme="random",
+        code=code("summarise_probes.py"),
     script:
         "../workflow/scripts/summarise_probes.py"

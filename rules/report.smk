@@ -6,9 +6,6 @@ localrules:
 rule write_configuration:
     output:
         f"{RESULTS}/report/configuration.json",
-    params:
-        config=PLAN.portable(),
-        code=code("write_configuration.py"),
     log:
         f"{RESULTS}/logs/write_configuration.log",
     benchmark:
@@ -19,6 +16,9 @@ rule write_configuration:
     resources:
         mem_mb=growing(500),
         runtime=lasting(5),
+    params:
+        config=PLAN.portable(),
+        code=code("write_configuration.py"),
     script:
         "../workflow/scripts/write_configuration.py"
 
@@ -34,35 +34,35 @@ rule render_table:
             subcategory="{corpus}",
             labels=lambda wildcards: title(entries.TABLES, wildcards.table, wildcards),
         ),
-    params:
-        labels=PLAN.labels(),
-        most_rows=settings("figures", "table_rows"),
-        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
-        code=code("render_table.py"),
-    wildcard_constraints:
-        table="|".join(entries.TABLES),
     log:
         f"{RESULTS}/logs/render_table/{{corpus}}.{{table}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/render_table/{{corpus}}.{{table}}.tsv"
+    wildcard_constraints:
+        table="|".join(entries.TABLES),
     conda:
         "../envs/statistics.yaml"
     threads: 1
     resources:
         mem_mb=growing(1000),
         runtime=lasting(10),
+    params:
+        labels=PLAN.labels(),
+        most_rows=settings("figures", "table_rows"),
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        code=code("render_table.py"),
     script:
         "../workflow/scripts/render_table.py"
 
 
 rule write_summary:
     input:
-        config=f"{RESULTS}/report/configuration.json",
-        manifests=expand(f"{RESULTS}/{{corpus}}/manifest.csv", corpus=CORPORA),
         **{
             table: expand(f"{RESULTS}/{{corpus}}/tables/{table}.csv", corpus=CORPORA)
             for table in PLAN.summarised()
         },
+        config=f"{RESULTS}/report/configuration.json",
+        manifests=expand(f"{RESULTS}/{{corpus}}/manifest.csv", corpus=CORPORA),
     output:
         html=report(
             f"{RESULTS}/report/summary.html",
@@ -72,12 +72,6 @@ rule write_summary:
             labels=title(entries.PAGES, "summary"),
         ),
         markdown=f"{RESULTS}/summary.md",
-    params:
-        tables=PLAN.summarised(),
-        labels=PLAN.labels(),
-        notices={corpus: PLAN.notice(corpus) for corpus in CORPORA},
-        alpha=1 - settings("evidence", "level"),
-        code=code("write_summary.py"),
     log:
         f"{RESULTS}/logs/write_summary.log",
     benchmark:
@@ -88,6 +82,12 @@ rule write_summary:
     resources:
         mem_mb=growing(1000),
         runtime=lasting(10),
+    params:
+        tables=PLAN.summarised(),
+        labels=PLAN.labels(),
+        notices={corpus: PLAN.notice(corpus) for corpus in CORPORA},
+        alpha=1 - settings("evidence", "level"),
+        code=code("write_summary.py"),
     script:
         "../workflow/scripts/write_summary.py"
 
@@ -106,8 +106,6 @@ rule write_methods:
             labels=title(entries.PAGES, "methods"),
         ),
         markdown=f"{RESULTS}/methods.md",
-    params:
-        code=code("write_methods.py"),
     log:
         f"{RESULTS}/logs/write_methods.log",
     benchmark:
@@ -118,6 +116,8 @@ rule write_methods:
     resources:
         mem_mb=growing(1000),
         runtime=lasting(10),
+    params:
+        code=code("write_methods.py"),
     script:
         "../workflow/scripts/write_methods.py"
 
@@ -134,9 +134,6 @@ rule list_licences:
             subcategory=entries.WHOLE_RUN,
             labels=title(entries.PAGES, "licences"),
         ),
-    params:
-        most_rows=settings("figures", "table_rows"),
-        code=code("list_licences.py"),
     log:
         f"{RESULTS}/logs/list_licences.log",
     benchmark:
@@ -147,6 +144,9 @@ rule list_licences:
     resources:
         mem_mb=growing(1000),
         runtime=lasting(10),
+    params:
+        most_rows=settings("figures", "table_rows"),
+        code=code("list_licences.py"),
     script:
         "../workflow/scripts/list_licences.py"
 
@@ -164,10 +164,6 @@ rule list_run_times:
             subcategory=entries.WHOLE_RUN,
             labels=title(entries.PAGES, "run_times"),
         ),
-    params:
-        benchmarks=f"{RESULTS}/benchmarks",
-        most_rows=settings("figures", "table_rows"),
-        code=code("list_run_times.py"),
     log:
         f"{RESULTS}/logs/list_run_times.log",
     benchmark:
@@ -178,6 +174,10 @@ rule list_run_times:
     resources:
         mem_mb=growing(1000),
         runtime=lasting(10),
+    params:
+        benchmarks=f"{RESULTS}/benchmarks",
+        most_rows=settings("figures", "table_rows"),
+        code=code("list_run_times.py"),
     script:
         "../workflow/scripts/list_run_times.py"
 
@@ -191,10 +191,6 @@ rule list_versions:
             subcategory=entries.WHOLE_RUN,
             labels=title(entries.PAGES, "versions"),
         ),
-    params:
-        packages=settings("figures", "versions"),
-        most_rows=settings("figures", "table_rows"),
-        code=code("list_versions.py"),
     log:
         f"{RESULTS}/logs/list_versions.log",
     benchmark:
@@ -205,5 +201,9 @@ rule list_versions:
     resources:
         mem_mb=growing(1000),
         runtime=lasting(10),
+    params:
+        packages=settings("figures", "versions"),
+        most_rows=settings("figures", "table_rows"),
+        code=code("list_versions.py"),
     script:
         "../workflow/scripts/list_versions.py"

@@ -6,21 +6,12 @@ rule measure_similarity:
             wildcards, f"{RESULTS}/{{corpus}}/embeddings/{{model}}/{{shard}}.means.npz"
         ),
         moments=lambda wildcards: shards(
-            wildcards, f"{RESULTS}/{{corpus}}/embeddings/{{model}}/{{shard}}.moments.npz"
+            wildcards,
+            f"{RESULTS}/{{corpus}}/embeddings/{{model}}/{{shard}}.moments.npz",
         ),
     output:
         table=f"{RESULTS}/{{corpus}}/similarity/{{model}}.csv",
         replicates=f"{RESULTS}/{{corpus}}/similarity/{{model}}.replicates.csv",
-    params:
-        domains=DOMAINS,
-        emotions=settings("experiment", "emotions"),
-        settings={
-            key: value
-            for key, value in settings("similarity").items()
-            if key not in ("pair_by", "shown")
-        },
-        pair_by=settings("similarity", "pair_by"),
-        code=code("measure_similarity.py"),
     log:
         f"{RESULTS}/logs/measure_similarity/{{corpus}}.{{model}}.log",
     benchmark:
@@ -31,6 +22,16 @@ rule measure_similarity:
     resources:
         mem_mb=growing(6000),
         runtime=lasting(120),
+    params:
+        domains=DOMAINS,
+        emotions=settings("experiment", "emotions"),
+        settings={
+            key: value
+            for key, value in settings("similarity").items()
+            if key not in ("pair_by", "shown")
+        },
+        pair_by=settings("similarity", "pair_by"),
+        code=code("measure_similarity.py"),
     script:
         "../workflow/scripts/measure_similarity.py"
 
@@ -38,7 +39,9 @@ rule measure_similarity:
 rule gather_similarity:
     input:
         tables=expand(
-            f"{RESULTS}/{{corpus}}/similarity/{{model}}.csv", model=MODELS, allow_missing=True
+            f"{RESULTS}/{{corpus}}/similarity/{{model}}.csv",
+            model=MODELS,
+            allow_missing=True,
         ),
         replicates=expand(
             f"{RESULTS}/{{corpus}}/similarity/{{model}}.replicates.csv",
@@ -48,8 +51,6 @@ rule gather_similarity:
     output:
         table=f"{RESULTS}/{{corpus}}/tables/similarity.csv",
         replicates=f"{RESULTS}/{{corpus}}/tables/similarity_replicates.csv",
-    params:
-        code=code("gather_similarity.py"),
     log:
         f"{RESULTS}/logs/gather_similarity/{{corpus}}.log",
     benchmark:
@@ -60,5 +61,7 @@ rule gather_similarity:
     resources:
         mem_mb=growing(1000),
         runtime=lasting(10),
+    params:
+        code=code("gather_similarity.py"),
     script:
         "../workflow/scripts/gather_similarity.py"

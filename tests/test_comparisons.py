@@ -307,3 +307,28 @@ def test_unknown_kinds_and_metrics_are_named_together():
     with pytest.raises(InputError) as error:
         compared(cells, ["colours"], metrics=["f1"], level=2, draws=0)
     assert len(error.value.problems) == 4
+
+
+def test_a_figure_shows_the_layers_chosen_on_validation():
+    row = {
+        "kind": "domains",
+        "metric": "accuracy",
+        "basis": "seeds",
+        "layers": "chosen",
+        "a": "speech",
+        "b": "song",
+        "model": "m",
+        "domain": "",
+        "scheme": "random",
+        "difference": 0.1,
+        "low": 0.05,
+        "high": 0.15,
+        "p_holm": 0.01,
+    }
+    table = pd.DataFrame(
+        [row, row | {"layers": "mean"}, row | {"metric": "uar"}, row | {"p_holm": 0.2}]
+    )
+    found = comparisons.forest_table(table, labels={"speech": "Speech", "m": "M"}, level=0.95)
+    assert found["label"].tolist() == ["Speech less song (M, random)"] * 2
+    assert found["significant"].tolist() == [True, False]
+    assert found["group"].unique().tolist() == ["Between domains"]

@@ -12,9 +12,18 @@ import yaml
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
-PARTS = ("Snakefile", "config.yaml", "rules", "workflow", "envs", "profiles", "tests/demo")
+PARTS = (
+    "Snakefile",
+    "config.yaml",
+    "CITATION.cff",
+    "rules",
+    "workflow",
+    "envs",
+    "profiles",
+    "tests/demo",
+)
 # What a run says about itself; everything else must repeat to the byte.
-NOT_RESULTS = {"logs", "benchmarks"}
+NOT_RESULTS = {"logs", "benchmarks", "report/run_times.html", "report/versions.html"}
 
 
 def snakemake(folder: Path, *arguments: str) -> str:
@@ -44,6 +53,7 @@ def digests(folder: Path) -> dict[str, str]:
         for path in sorted(root.rglob("*"))
         if path.is_file()
         and path.relative_to(root).parts[0] not in NOT_RESULTS
+        and str(path.relative_to(root)) not in NOT_RESULTS
         and not path.name.startswith(".snakemake")
     }
 
@@ -93,6 +103,30 @@ PLOTS = {
     "plot_accuracy_by_emotion",
     "plot_fad_by_layer",
     "plot_fad_matrix",
+    "plot_comparisons",
+    "plot_emotion_spread",
+    "plot_similarity_by_layer",
+    "plot_acoustic_differences",
+    "plot_acoustic_correlates",
+}
+# What says something about the run as a whole follows whatever is made anew.
+PAGES = {"list_run_times"}
+# Pages that cite the configuration.
+CITING = {"write_configuration", "write_summary", "write_methods", "list_licences"}
+# What is made from the probes.
+FROM_PROBES = {
+    "train_probes",
+    "summarise_probes",
+    "estimate_intervals",
+    "compare_probes",
+    "measure_emotion_bias",
+    "check_claims",
+    "plot_accuracy_by_layer",
+    "plot_accuracy_by_emotion",
+    "plot_comparisons",
+    "plot_emotion_spread",
+    "render_table",
+    "write_summary",
 }
 
 
@@ -118,35 +152,48 @@ def test_touched_files_and_comments_rerun_nothing(workspace):
 
 def test_a_figure_setting_reruns_the_figures(workspace):
     change(workspace, {"figures": {"dpi": 61}})
-    assert planned(workspace) == PLOTS
+    # The configuration is written into the report, so pages that cite it follow.
+    assert planned(workspace) - CITING == PLOTS | PAGES
 
 
 def test_a_changed_plot_module_reruns_the_figures(workspace):
     module = workspace / "workflow/scripts/consonance/plots/__init__.py"
     module.write_text(module.read_text() + "\nCHANGED = True\n")
-    assert planned(workspace) == PLOTS
+    assert planned(workspace) == PLOTS | PAGES
 
 
 def test_a_changed_probe_reruns_the_probes_and_what_follows(workspace):
     module = workspace / "workflow/scripts/consonance/probes.py"
     module.write_text(module.read_text() + "\nCHANGED = True\n")
-    assert planned(workspace) == {
-        "train_probes",
-        "summarise_probes",
-        "plot_accuracy_by_layer",
-        "plot_accuracy_by_emotion",
-    }
+    assert planned(workspace) == FROM_PROBES | PAGES
 
 
 def test_another_seed_of_one_model_reruns_only_what_depends_on_it(workspace):
     change(workspace, {"models": {"tiny-mert": {"seed": 99}}})
     said = snakemake(workspace, "--dry-run")
     assert "tiny-mert" in said
-    jobs = re.findall(r"wildcards: (.*)", said)
-    assert jobs
-    assert not [job for job in jobs if "model=tiny-wav2vec2" in job and "level" not in job]
+    heavy = re.findall(
+        r"rule (extract|train_probes|measure_fad|describe_model):.*?wildcards: (.*?)\n",
+        said,
+        flags=re.DOTALL,
+    )
+    assert {name for name, _ in heavy} == {
+        "extract",
+        "train_probes",
+        "measure_fad",
+        "describe_model",
+    }
+    assert all("model=tiny-mert" in wildcards for _, wildcards in heavy)
     assert "scan_corpus" not in planned(workspace)
     assert "resample" not in planned(workspace)
+
+
+def test_the_report_is_one_file_with_every_result(workspace):
+    snakemake(workspace, "--report", "report.html")
+    page = (workspace / "report.html").read_text(encoding="utf-8")
+    assert "accuracy_by_layer.accuracy.png" in page
+    assert "Summary of this run" in page
+    assert "Synthetic recordings and random weights: not a finding" in page
 
 
 def test_results_repeat_to_the_byte(workspace):

@@ -4,7 +4,7 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "0"
 
-from consonance import downloads, files, jobs  # noqa: E402
+from consonance import downloads, files, jobs
 
 with jobs.running(snakemake):
     model = snakemake.params.model

@@ -1,6 +1,7 @@
 """How sure every score of the probes is: intervals from the stored predictions."""
 
 import pandas as pd
+
 from consonance import files, intervals, jobs, manifest, predictions
 
 with jobs.running(snakemake):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import yaml
+
 from consonance import files, jobs
 from consonance.reporting import document, provenance
 

@@ -1,6 +1,7 @@
 """How unevenly emotions are recognised, and whether balanced probes are more even."""
 
 import pandas as pd
+
 from consonance import bias, files, jobs, manifest, predictions
 
 with jobs.running(snakemake):

@@ -1,6 +1,7 @@
 """Fréchet audio distances of one model: all layers, all pairs of domain-emotion sets."""
 
 import pandas as pd
+
 from consonance import embeddings, files, frechet, jobs, manifest
 
 with jobs.running(snakemake):

@@ -1,6 +1,7 @@
 """How alike the domains are in one model: all measures, with intervals, floors and nulls."""
 
 import pandas as pd
+
 from consonance import embeddings, files, jobs, manifest, similarity, tables
 
 with jobs.running(snakemake):

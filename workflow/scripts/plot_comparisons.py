@@ -5,7 +5,9 @@ from consonance import comparisons, jobs, plots, tables
 with jobs.running(snakemake):
     face = snakemake.params.face
     figure = plots.forest(
-        comparisons.forest_table(tables.read(snakemake.input.table), labels=face["labels"], level=snakemake.params.level),
+        comparisons.forest_table(
+            tables.read(snakemake.input.table), labels=face["labels"], level=snakemake.params.level
+        ),
         xlabel="Difference in accuracy (points)",
         scale=100,
         style=plots.Style(**face["style"]),

@@ -7,8 +7,9 @@ with jobs.running(snakemake):
     face = snakemake.params.face
     measures = snakemake.params.measures
     figure = plots.similarity_by_layer(
-        table[(table["model"] == snakemake.wildcards.model) & table["measure"].isin(measures)]
-        .rename(columns={"lower": "low", "upper": "high"}),
+        table[
+            (table["model"] == snakemake.wildcards.model) & table["measure"].isin(measures)
+        ].rename(columns={"lower": "low", "upper": "high"}),
         rows="measure",
         columns="emotion",
         lines="model",

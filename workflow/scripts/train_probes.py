@@ -1,6 +1,7 @@
 """Trains the linear probes of one model, domain and scheme: all layers and seeds together."""
 
 import numpy as np
+
 from consonance import embeddings, files, jobs, manifest, probes, tables
 
 with jobs.running(snakemake):

@@ -75,7 +75,8 @@ def load(record: Mapping[str, Any], *, device: str, precision: str) -> encoders.
             raise InputError(
                 f"The model {record['name']} is not the one that was described: "
                 f"{', '.join(changed)} in {spec.folder} changed since. Run the workflow again "
-                "from the rule describe_model (`--forcerun describe_model`), or put the old files back."
+                "from the rule describe_model (`--forcerun describe_model`), or put the old files "
+                "back."
             )
     return encoders.load_encoder(spec, device=device, dtype=encoders.DTYPES[precision])
 

@@ -12,6 +12,7 @@ PAPER_REPOSITORIES = {
     "facebook/hubert-base-ls960": "hubert-base-ls960",
     "m-a-p/MERT-v1-95M": "mert-v1-95m",
 }
+PAPER_EMOTIONS = {"neutral", "calm", "happy", "sad", "angry", "fearful"}
 PAPER_ROLES = {
     "facebook/wav2vec2-base-960h": "w2v2",
     "facebook/hubert-base-ls960": "hubert",
@@ -118,7 +119,7 @@ class Plan:
         rate = self._config["models"][model]["sampling_rate"]
         return f"{self._config['results']}/{corpus}/audio/{rate}/{shard}"
 
-    # What figures and tables say -------------------------------------------------------------------
+    # What figures and tables say ------------------------------------------------------------
 
     def labels(self) -> dict[str, str]:
         """Returns display names of models, and of whatever `figures.labels` names."""
@@ -142,7 +143,9 @@ class Plan:
         chosen = {key: value for key, value in self._config.items() if key not in ("compute",)}
         for kind, local in (("corpora", "path"), ("models", "folder")):
             chosen[kind] = {
-                name: {key: value for key, value in self._config[kind][name].items() if key != local}
+                name: {
+                    key: value for key, value in self._config[kind][name].items() if key != local
+                }
                 for name in self._config["experiment"][kind]
             }
         return chosen
@@ -204,7 +207,8 @@ class Plan:
             entry["adapter"] == "ravdess"
             and entry["source"] != "synthetic"
             and entry.get("expect_full_release", False)
-            and set(experiment["emotions"]) == {"neutral", "calm", "happy", "sad", "angry", "fearful"}
+            and set(experiment["emotions"])
+            == {"neutral", "calm", "happy", "sad", "angry", "fearful"}
             and set(experiment["domains"]) == {"speech", "song"}
             and experiment["speakers_in_all_domains"]
         )

@@ -11,7 +11,6 @@ from consonance.errors import InputError
 
 TEXT_COLUMNS = frozenset(
     {
-        "01",
         "a",
         "alternative",
         "approach",

@@ -219,7 +219,8 @@ def _performance(results: _Results, chance: float) -> Iterator[Block]:
     if frame is not None:
         basis = listed([_BASES.get(name, name) for name in frame["basis"].unique()])
         levels = frame["level"].dropna().unique() if "level" in frame.columns else []
-        level = f"{100 * levels[0]:g} % " if len(levels) == 1 else ""
+        # The column is text in tables that `tables.read` read: in FAD's it says frames or clips.
+        level = f"{100 * float(levels[0]):g} % " if len(levels) == 1 else ""
         yield Paragraph(f"Per cent with {level}intervals, from {basis}. {caution}")
         yield _performance_table(results, frame)
         return
