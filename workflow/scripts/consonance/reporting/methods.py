@@ -36,7 +36,6 @@ def methods(
     *,
     manifests: Mapping[str, pd.DataFrame],
     models: Mapping[str, Mapping[str, Any]],
-    statistics: Sequence[str] = (),
 ) -> list[Block]:
     """Returns the methods section.
 
@@ -45,7 +44,6 @@ def methods(
         manifests: the whole manifest of each corpus, excluded clips too.
         models: what the rule that describes a model wrote, by model; a model that is missing is
             described by its configuration alone.
-        statistics: sentences about further statistics, appended as one paragraph.
 
     Returns:
         A title, and a heading and a paragraph for each part that the configuration has.
@@ -57,8 +55,9 @@ def methods(
         ("Splits", _splits(config)),
         ("Probes", _probes(config)),
         ("Fréchet audio distance", _fad(config)),
+        ("Other measures of likeness", _similarity(config)),
         ("Acoustic correlates", _acoustics(config)),
-        ("Statistics", " ".join(statistics)),
+        ("Intervals and comparisons", _evidence(config)),
     ]
     blocks: list[Block] = [Heading("Methods", level=1)]
     for title, text in parts:
@@ -211,6 +210,51 @@ def _fad(config: Mapping[str, Any]) -> str:
         "emotion and for all together, at every layer. Its scale-free version is divided by tr(S_a "
         f"+ S_b). Frames were summed up in {fad['actor_folds']} folds of speakers (seed "
         f"{fad['actor_fold_seed']})."
+    )
+
+
+def _similarity(config: Mapping[str, Any]) -> str:
+    if "similarity" not in config:
+        return ""
+    similarity = config["similarity"]
+    interval = {
+        "jackknife": "a jackknife over folds of speakers",
+        "bootstrap": f"a bootstrap over speakers ({similarity['bootstrap_draws']:,} draws)",
+    }[similarity["interval"]]
+    return (
+        "FAD grows as sets get smaller, so it is given beside the plain value: at equal numbers of "
+        f"clips (mean of {counted(similarity['draws'], 'sub-sample')} without replacement, balanced "
+        "over speakers); between halves of the speakers, with the distance between halves of one "
+        f"domain as its floor ({counted(similarity['splits'], 'split')}); less the mean of its null; "
+        "and extrapolated to unlimited clips, quadratic in 1/n, from "
+        f"{listed([per_cent(share) for share in similarity['fractions']])} of the clips. The null "
+        f"exchanges domain labels within speakers ("
+        f"{counted(similarity['permutations'], 'permutation')}; "
+        f"{similarity['pooled_permutations']:,} for all emotions together). The kernel distance is "
+        "the "
+        "unbiased squared maximum mean discrepancy with a Gaussian kernel of the median distance "
+        f"(times {similarity['kernel_scale']:g}); alignment (CKA) and cosine compare recordings "
+        f"that share {listed(similarity['pair_by'])}, with a null that shuffles partners within "
+        f"speakers. {per_cent(similarity['level'])} intervals come from {interval} (seed "
+        f"{similarity['seed']})."
+    )
+
+
+def _evidence(config: Mapping[str, Any]) -> str:
+    if "evidence" not in config:
+        return ""
+    evidence = config["evidence"]
+    return (
+        f"{per_cent(evidence['level'])} intervals of scores rest on "
+        f"{counted(evidence['draws'], 'bootstrap draw')} of test clips (random split) or speakers "
+        "(speaker split), to which the variance between seeds is added; they are not given for "
+        f"fewer than {evidence['min_clusters']} of them. In pairs, "
+        f"{listed(evidence['comparisons'])} were compared on the same test clips in "
+        f"{listed(evidence['metrics'])}: by the bootstrap over all seeds, and by McNemar's exact "
+        "test for the first; p values are corrected by Holm's method within each family. The spread "
+        "of recalls over emotions is compared with "
+        f"{counted(evidence['permutations'], 'permutation')} of the labels (seed {evidence['seed']}). "
+        f"Claims about distances are tested on {listed(evidence['claim_measures'])}."
     )
 
 
