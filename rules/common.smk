@@ -5,7 +5,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 # Only the download scripts undo this: every other job runs without the Hub.
-os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.update(HF_HUB_OFFLINE="1")
 
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
@@ -32,6 +32,17 @@ SCHEMES = config["splits"]["schemes"]
 WEIGHTS = config["probes"]["class_weights"]
 FORMATS = config["figures"]["formats"]
 LEVELS = config["fad"]["levels"]
+
+# The probe sets of a corpus, in the order in which their files are given to a script.
+PROBES = [
+    dict(model=model, domain=domain, scheme=scheme)
+    for model in MODELS
+    for scheme in SCHEMES
+    for domain in DOMAINS
+]
+WHOSE = [{key: probe[key] for key in ("model", "scheme")} for probe in PROBES]
+# The report shows one file of a figure: the first of these formats that is made.
+SHOWN = next(kind for kind in ("png", "svg", "pdf") if kind in FORMATS)
 
 
 wildcard_constraints:
@@ -79,9 +90,36 @@ def shards(wildcards, pattern):
     return expand(pattern, shard=PLAN.shards(wildcards.corpus), allow_missing=True)
 
 
+def probes(kind, weights="none"):
+    """One file per probe set of a corpus."""
+    return [
+        f"{RESULTS}/{{corpus}}/probes/{probe['model']}/"
+        f"{probe['domain']}.{probe['scheme']}.{weights}.{kind}.csv"
+        for probe in PROBES
+    ]
+
+
 def title(catalogue, name, wildcards=()):
     """What the report calls a result. One label only: see consonance.reporting.entries."""
     return {"Result": catalogue[name].label(dict(wildcards), PLAN.labels())}
+
+
+def figure(name):
+    """The files of one figure, one per format; one of them is in the report."""
+    entry, *_ = name.split(".")
+    paths = expand(
+        f"{RESULTS}/{{corpus}}/figures/{name}.{{format}}",
+        format=FORMATS,
+        allow_missing=True,
+    )
+    place = dict(
+        caption=f"../workflow/report/{entry}.rst",
+        category=entries.FIGURES[entry].category,
+        subcategory="{corpus}",
+        labels=lambda wildcards: title(entries.FIGURES, entry, wildcards.items()),
+    )
+    ending = f".{SHOWN}"
+    return [report(p, **place) if p.endswith(ending) else p for p in paths]
 
 
 def figures_and_tables():
@@ -134,3 +172,16 @@ def final_output():
         f"{RESULTS}/summary.md",
         f"{RESULTS}/methods.md",
     ]
+
+
+# What every figure needs besides its table; nothing here is a number that a figure shows.
+FACE = dict(
+    style={key: settings("figures", key) for key in ("dpi", "width", "font_size")},
+    labels=PLAN.labels(),
+    order=PLAN.order(),
+)
+
+# The choices that every statistic of the probes shares.
+EVIDENCE = {
+    key: settings("evidence", key) for key in ("level", "draws", "seed", "min_clusters")
+}

@@ -1,27 +1,3 @@
-# The probe sets of a corpus, in the order in which their files are given to a script.
-PROBES = [
-    dict(model=model, domain=domain, scheme=scheme)
-    for model in MODELS
-    for scheme in SCHEMES
-    for domain in DOMAINS
-]
-WHOSE = [{key: probe[key] for key in ("model", "scheme")} for probe in PROBES]
-
-
-def probes(kind, weights="none"):
-    """One file per probe set of a corpus."""
-    return [
-        f"{RESULTS}/{{corpus}}/probes/{probe['model']}/"
-        f"{probe['domain']}.{probe['scheme']}.{weights}.{kind}.csv"
-        for probe in PROBES
-    ]
-
-
-EVIDENCE = {
-    key: settings("evidence", key) for key in ("level", "draws", "seed", "min_clusters")
-}
-
-
 rule estimate_intervals:
     input:
         manifest=f"{RESULTS}/{{corpus}}/manifest.csv",

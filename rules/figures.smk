@@ -1,33 +1,3 @@
-# The report shows one file of a figure: the first of these formats that is made.
-SHOWN = next(kind for kind in ("png", "svg", "pdf") if kind in FORMATS)
-
-
-def figure(name):
-    """The files of one figure, one per format; one of them is in the report."""
-    entry, *_ = name.split(".")
-    paths = expand(
-        f"{RESULTS}/{{corpus}}/figures/{name}.{{format}}",
-        format=FORMATS,
-        allow_missing=True,
-    )
-    place = dict(
-        caption=f"../workflow/report/{entry}.rst",
-        category=entries.FIGURES[entry].category,
-        subcategory="{corpus}",
-        labels=lambda wildcards: title(entries.FIGURES, entry, wildcards.items()),
-    )
-    ending = f".{SHOWN}"
-    return [report(p, **place) if p.endswith(ending) else p for p in paths]
-
-
-# What every figure needs besides its table; nothing here is a number that a figure shows.
-FACE = dict(
-    style={key: settings("figures", key) for key in ("dpi", "width", "font_size")},
-    labels=PLAN.labels(),
-    order=PLAN.order(),
-)
-
-
 rule plot_accuracy_by_layer:
     input:
         table=f"{RESULTS}/{{corpus}}/tables/probe_summary.csv",

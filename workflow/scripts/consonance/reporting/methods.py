@@ -223,10 +223,10 @@ def _similarity(config: Mapping[str, Any]) -> str:
     }[similarity["interval"]]
     return (
         "FAD grows as sets get smaller, so it is given beside the plain value: at equal numbers of "
-        f"clips (mean of {counted(similarity['draws'], 'sub-sample')} without replacement, balanced "
-        "over speakers); between halves of the speakers, with the distance between halves of one "
-        f"domain as its floor ({counted(similarity['splits'], 'split')}); less the mean of its null; "
-        "and extrapolated to unlimited clips, quadratic in 1/n, from "
+        f"clips (mean of {counted(similarity['draws'], 'sub-sample')} without replacement, "
+        "balanced over speakers); between halves of the speakers, with the distance between halves "
+        f"of one domain as its floor ({counted(similarity['splits'], 'split')}); less the mean of "
+        "its null; and extrapolated to unlimited clips, quadratic in 1/n, from "
         f"{listed([per_cent(share) for share in similarity['fractions']])} of the clips. The null "
         f"exchanges domain labels within speakers ("
         f"{counted(similarity['permutations'], 'permutation')}; "
@@ -251,10 +251,11 @@ def _evidence(config: Mapping[str, Any]) -> str:
         f"fewer than {evidence['min_clusters']} of them. In pairs, "
         f"{listed(evidence['comparisons'])} were compared on the same test clips in "
         f"{listed(evidence['metrics'])}: by the bootstrap over all seeds, and by McNemar's exact "
-        "test for the first; p values are corrected by Holm's method within each family. The spread "
-        "of recalls over emotions is compared with "
-        f"{counted(evidence['permutations'], 'permutation')} of the labels (seed {evidence['seed']}). "
-        f"Claims about distances are tested on {listed(evidence['claim_measures'])}."
+        "test for the first; p values are corrected by Holm's method within each family. The "
+        "spread of recalls over emotions is compared with "
+        f"{counted(evidence['permutations'], 'permutation')} of the labels (seed "
+        f"{evidence['seed']}). Claims about distances are tested on "
+        f"{listed(evidence['claim_measures'])}."
     )
 
 
