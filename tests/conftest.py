@@ -2,11 +2,16 @@ import copy
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 import yaml
 
 # The tests, like every job but the downloads, run without the Hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# How long an example takes says more about the machine's other work than about the code.
+hypothesis.settings.register_profile("consonance", deadline=None)
+hypothesis.settings.load_profile("consonance")
 
 PROJECT = Path(__file__).resolve().parent.parent
 
