@@ -91,7 +91,7 @@ rule plot_fad_matrix:
     params:
         face=FACE,
         layers=settings("figures", "matrix_layers"),
-        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus, wildcards.model),
         code=code("plot_fad_matrix.py"),
     script:
         "../workflow/scripts/plot_fad_matrix.py"
@@ -162,7 +162,7 @@ rule plot_similarity_by_layer:
     params:
         face=FACE,
         measures=settings("similarity", "shown"),
-        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus, wildcards.model),
         code=code("plot_similarity_by_layer.py"),
     script:
         "../workflow/scripts/plot_similarity_by_layer.py"

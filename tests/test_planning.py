@@ -92,6 +92,20 @@ def test_notices(default_config, demo_config):
     )
 
 
+def test_a_figure_of_one_model_speaks_for_that_model(default_config):
+    default_config["models"]["wav2vec2-base"]["source"] = "random"
+    plan = planning.Plan(default_config)
+    assert plan.notice("ravdess", "hubert-base-ls960") == ""
+    assert plan.notice("ravdess", "wav2vec2-base") == "Random weights: not a finding"
+    assert plan.corpus_notice("ravdess") == ""
+
+
+def test_what_a_report_cites_holds_no_folder(default_config, tmp_path):
+    default_config["corpora"]["ravdess"].update(source="folder", path=str(tmp_path))
+    default_config["models"]["wav2vec2-base"].update(source="folder", folder=str(tmp_path))
+    assert str(tmp_path) not in str(planning.Plan(default_config).portable())
+
+
 def test_the_papers_models_need_the_papers_data(default_config, demo_config):
     plan = planning.Plan(default_config)
     assert plan.paper_models("ravdess") == {

@@ -617,3 +617,16 @@ def test_labels_fill_in_wildcards_and_are_unique():
     categories = sorted({category for category, _ in titles})
     assert [category[0] for category in categories] == list("123456")
     assert set(entries.PERCENT) <= set(entries.TABLES)
+
+
+def test_claims_about_other_models_are_no_outcomes_of_the_paper(demo_config):
+    found = tables_of_a_run()
+    found["claims"]["own_model"] = False
+    text = summary_text(demo_config, found)
+    assert "None of the paper's claims is about a model of this run." in text
+    assert "Claim 0." not in text
+    found["claims"].loc[0, "own_model"] = True
+    text = summary_text(demo_config, found)
+    assert "Of 1 claim of the paper, 1 holds." in text
+    assert "Claim 0." in text
+    assert "Claim 1." not in text

@@ -160,10 +160,15 @@ class Plan:
             "scheme": list(self._config["splits"]["schemes"]),
         }
 
-    def notice(self, corpus: str) -> str:
-        """Returns what a figure must say on its face: synthetic data, random weights, or ''."""
+    def notice(self, corpus: str, model: str | None = None) -> str:
+        """Returns what a figure must say on its face: synthetic data, random weights, or ''.
+
+        Args:
+            corpus: whose recordings it shows.
+            model: the only model that it shows; None for all.
+        """
         parts = self._synthetic(corpus)
-        models = self._config["experiment"]["models"]
+        models = self._models() if model is None else [model]
         random = [name for name in models if self._config["models"][name]["source"] == "random"]
         if len(random) == len(models):
             parts.append("random weights")

@@ -330,21 +330,41 @@ def _claims(results: _Results) -> Iterator[Block]:
     if frame is None:
         yield Paragraph(problem)
         return
-    frame = frame.fillna({"finding": "", "note": ""})
+    texts = [name for name in ("finding", "scheme", "measure", "note") if name in frame]
+    frame = frame.fillna(dict.fromkeys(texts, ""))
     yield Paragraph(_outcomes(frame))
+    own = frame[_own(frame)]
+    if own.empty:
+        return
     # A column without a single word is left out.
-    empty = [name for name in ("finding", "note") if name in frame and not frame[name].any()]
+    empty = [name for name in texts if not own[name].any()]
     yield results.table(
-        frame.drop(columns=empty),
+        own.drop(columns=empty),
         Column("finding", "Finding", "text"),
         Column("claim", "Claim", "text"),
+        Column("scheme", "Split", "text"),
+        Column("measure", "Measure", "text"),
         Column("outcome", "Outcome", "text"),
         Column("why", "Why", "text"),
         Column("note", "Note", "text"),
     )
 
 
+def _own(frame: pd.DataFrame) -> pd.Series:
+    """Says which rows are about a model that the paper makes the claim about."""
+    if "own_model" not in frame:
+        return pd.Series(True, index=frame.index)
+    return frame["own_model"].astype(bool) & (frame["outcome"] != "not computed")
+
+
 def _outcomes(frame: pd.DataFrame) -> str:
+    own = frame[_own(frame)]
+    if own.empty:
+        return (
+            "None of the paper's claims is about a model of this run. They were checked on the "
+            "models there are, as questions of their own: see the table of claims."
+        )
+    frame = own
     found = frame["outcome"].value_counts()
     counts = [
         f"{found[name]} {verbs[int(found[name] > 1)]}"
