@@ -237,7 +237,9 @@ def test_a_wrong_configuration_stops_before_anything(project, tmp_path):
     shutil.copy(project / "config.yaml", tmp_path)
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--dry-run", "--snakefile"]
     command += [str(project / "Snakefile"), "--directory", str(tmp_path), "--configfile"]
-    done = subprocess.run([*command, "mine.yaml"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, str(tmp_path / "mine.yaml")], capture_output=True, text=True, check=False
+    )
     assert done.returncode != 0
     said = done.stdout + done.stderr
     assert "2 problems" in said
