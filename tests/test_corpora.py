@@ -320,7 +320,7 @@ def test_table_names_unknown_and_missing_columns(tmp_path):
     assert refusal(path) == [
         f"T has an unknown column `Emotion`; did you mean `emotion`? The known columns are {known}:"
         " rename or remove it.",
-        f"T has an unknown column `mood`; The known columns are {known}: rename or remove it.",
+        f"T has an unknown column `mood`; the known columns are {known}: rename or remove it.",
         f"T has an unknown column `speakr`; did you mean `speaker`? The known columns are {known}: "
         "rename or remove it.",
         "T lacks the columns emotion, speaker; a table needs path, emotion, domain, speaker, "
@@ -344,7 +344,7 @@ def test_table_names_all_bad_rows_at_once(tmp_path):
         "h.wav,sad,songs,1,",
     ]
     path = write(tmp_path / "t.csv", "\n".join(rows))
-    advice = "is not one of speech, song; correct it, or add it to experiment.domains."
+    advice = "is not one of speech, song; correct it, or name your two domains in experiment.domains."
     assert refusal(path) == [
         "no path in row 5; fill it in.",
         "no emotion in rows 3-4; fill it in.",

@@ -378,7 +378,7 @@ def test_obtain_says_where_to_put_the_file(server, tmp_path, folder):
     with pytest.raises(InputError) as caught:
         obtain(path, server.url, own)
     place = (own or tmp_path) / "recordings.zip"
-    assert f"download recordings.zip by hand, put it at {place} and run again." in str(caught.value)
+    assert f"by hand, put it at {place} and run again." in str(caught.value)
 
 
 # ------------------------------------------------------------------------------------ unpack

@@ -375,7 +375,7 @@ def tables_of_a_run(corpus="demo"):
             "p": p,
         }
         for emotion, ps in (("sad", [0.01, 0.2]), ("calm", [0.01, 0.04]))
-        for layer, p in enumerate(ps)
+        for layer, p in enumerate(ps, start=1)
     )
     claims = pd.DataFrame(
         {
@@ -445,8 +445,8 @@ def test_the_summary_of_a_whole_run(demo_config):
     )
     assert text.count("Of 4 claims of the paper, 1 holds, 1 fails and 2 cannot be told.") == 2
     assert (
-        "- demo (made by the workflow): 18 of 20 clips (9 of speech and 9 of song) by 4 speakers. "
-        "Left out: silent (2)."
+        "- demo (synthetic, made by the workflow): 18 of 20 clips (9 of speech and 9 of song) by 4 "
+        "speakers. Left out: silent (2)."
     ) in text
     assert f"| tiny MERT | random weights (seed 3) | {tables.EMPTY} | 24,000 |" in text
     assert "Per cent with 95 % intervals, from all seeds. Chance is 16.7 %." in text
@@ -630,3 +630,15 @@ def test_claims_about_other_models_are_no_outcomes_of_the_paper(demo_config):
     assert "Of 1 claim of the paper, 1 holds." in text
     assert "Claim 0." in text
     assert "Claim 1." not in text
+
+
+def test_a_corpus_of_which_nothing_was_left_out(demo_config):
+    text = summary_text(demo_config, {}, manifests={"demo": clips()})
+    assert "20 of 20 clips" in text
+    assert "Left out" not in text
+
+
+def test_too_few_permutations_tell_nothing(demo_config):
+    found = tables_of_a_run()
+    found["similarity"]["permutations"] = 9
+    assert " of 2 |" not in summary_text(demo_config, found).split("Claims of the paper")[0]

@@ -13,7 +13,7 @@ with jobs.running(snakemake):
         labels=face["labels"],
         order=face["order"],
         notice=snakemake.params.notice,
-        note=f"{note} Outlined: significant after correction.",
+        note=f"{note} Outlined: significant after correction. Minus sign: negative.",
     )
     for path in snakemake.output:
         plots.save(figure, path)

@@ -170,7 +170,8 @@ def emotion_spread(
         worst, support = _worst(recall)
         for name in STATISTICS:
             ends = bias_corrected(found[name], level=level)
-            low, high = (np.full_like(end, np.nan) if few else end for end in ends)
+            # Recalls lie between 0 and 1, and so do their range, spread and minimum.
+            low, high = (np.full_like(end, np.nan) if few else end.clip(0, 1) for end in ends)
             reference = _reference(found[name].value, null[name], level=level, lowest=name == WORST)
             for k, layer in enumerate(result.layers):
                 row = common | {"layer": layer, "statistic": name, "value": found[name].value[k]}

@@ -161,7 +161,10 @@ def compare(
         first_seed=first_seed, level=level, draws=draws, seed=seed, min_clusters=min_clusters,
     )  # fmt: skip
     rows = [row for kind in kinds for row in getattr(engine, kind)()]
-    return holm(pd.DataFrame(rows, columns=list(COLUMNS)))
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    # Rates lie between 0 and 1, and so their differences between -1 and 1.
+    table[["low", "high"]] = table[["low", "high"]].astype(float).clip(-1, 1)
+    return holm(table)
 
 
 def forest_table(table: pd.DataFrame, *, labels: Mapping[str, str], level: float) -> pd.DataFrame:

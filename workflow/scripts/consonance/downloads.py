@@ -194,7 +194,7 @@ def obtain(
         size=bytes,
         timeout=timeout,
         attempts=attempts,
-        what_to_do=f"download {path.name} by hand, put it at {own} and run again",
+        what_to_do=f"download {url} by hand, put it at {own} and run again",
     )
 
 

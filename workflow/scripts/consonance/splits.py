@@ -156,7 +156,7 @@ def folds(manifest: pd.DataFrame, *, n_folds: int, seed: int) -> pd.DataFrame:
     if len(sexes) < n_folds:
         raise InputError(
             f"{n_folds} folds need at least {n_folds} speakers; the manifest has {len(sexes)}. "
-            "Lower the number of folds."
+            f"Set fad.actor_folds to {len(sexes)} or fewer, at least 2."
         )
     # Dealing one sex after the other, without starting again at fold 0, evens out both counts.
     dealt = [

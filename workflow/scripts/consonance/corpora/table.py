@@ -119,7 +119,7 @@ def _read(root: Path, domains: Sequence[str]) -> pd.DataFrame:
     for domain, rows in _grouped(frame["domain"], unknown, numbers):
         problems.append(
             f"{root}: domain `{domain}` in {_rows(rows)} is not one of {', '.join(domains)}; "
-            "correct it, or add it to experiment.domains."
+            "correct it, or name your two domains in experiment.domains."
         )
     again = frame["file"].duplicated(keep=False) & (frame["path"] != "")
     for file, rows in _grouped(frame["file"], again, numbers):
@@ -180,9 +180,9 @@ def _check_header(root: Path, header: list[str]) -> None:
     problems = []
     for column in sorted(set(header) - set(known)):
         near = difflib.get_close_matches(column.lower(), known, n=1)
-        advice = f"did you mean `{near[0]}`? " if near else ""
+        advice = f"did you mean `{near[0]}`? The known" if near else "the known"
         problems.append(
-            f"{root} has an unknown column `{column}`; {advice}The known columns are "
+            f"{root} has an unknown column `{column}`; {advice} columns are "
             f"{', '.join(known)}: rename or remove it."
         )
     missing = [column for column in REQUIRED if column not in header]

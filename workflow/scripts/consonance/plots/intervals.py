@@ -105,7 +105,9 @@ def forest(
 
 def _words(estimate: float, low: float, high: float, p: float | None, digits: int) -> str:
     """Returns "estimate [low, high], p = ..."."""
-    text = f"{estimate:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]".replace("-", MINUS)
+    text = f"{estimate:.{digits}f} "
+    text += "[no interval]" if pd.isna(low) else f"[{low:.{digits}f}, {high:.{digits}f}]"
+    text = text.replace("-", MINUS)
     if p is None or pd.isna(p):
         return text
     return f"{text}, p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"

@@ -148,7 +148,7 @@ def corpus_source(entry: Mapping[str, Any]) -> str:
         addresses = {archive["url"].split("/files/")[0] for archive in entry["archives"].values()}
         return ", ".join(sorted(addresses))
     if entry["source"] == "synthetic":
-        return "made by the workflow"
+        return "synthetic, made by the workflow"
     return "a local folder"
 
 

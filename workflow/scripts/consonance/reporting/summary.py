@@ -177,7 +177,7 @@ def _data(
             f"{name}: {len(kept):,} of {counted(len(manifest), 'clip')} ({listed(domains)}) by "
             f"{counted(kept['speaker'].nunique(), 'speaker')}."
         )
-        reasons = manifest.loc[manifest["excluded"] != "", "excluded"].str.partition(":")[0]
+        reasons = manifest.loc[manifest["excluded"] != "", "excluded"].str.split(":").str[0]
         left_out = [f"{reason} ({count:,})" for reason, count in reasons.value_counts().items()]
         items.append(f"{text} Left out: {'; '.join(left_out)}." if left_out else text)
     return Bullets(items)
@@ -301,7 +301,7 @@ def _tests(results: _Results, alpha: float) -> Iterator[Block]:
     if frame is None:
         yield Paragraph(problem)
         return
-    tested = frame[np.isfinite(frame["p"])]
+    tested = frame[np.isfinite(frame["p"]) & (frame["layer"] >= 1)]
     if tested.empty:
         yield Paragraph("No distance was tested against the permutation null.")
         return
@@ -310,11 +310,16 @@ def _tests(results: _Results, alpha: float) -> Iterator[Block]:
         row = dict(zip(_MEASURED, names, strict=True))
         for emotion, one in group.groupby("emotion", sort=False):
             row[emotion] = f"{int((one['p'] < alpha).sum())} of {len(one)}"
+            # So few permutations that no p can be that low say nothing.
+            if "permutations" in one and (1 / (one["permutations"] + 1) >= alpha).all():
+                row[emotion] = ""
         rows.append(row)
     emotions = dict.fromkeys(tested["emotion"])
     yield Paragraph(
-        "Layers in which the distance is larger than when domain labels are swapped within "
-        f"speakers (p < {alpha:g}, not corrected for their number):"
+        "Layers in which a distance (FAD, KAD) is larger than when domain labels are swapped "
+        "within speakers, and a likeness of matched recordings (CKA, cosine) larger than when "
+        f"partners are shuffled within speakers (p < {alpha:g}, not corrected for their number; "
+        "empty: too few permutations to tell):"
     )
     yield results.table(
         rows,
