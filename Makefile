@@ -34,7 +34,7 @@ demo: $(READY)
 	@echo "The figures are in results/demo/demo/figures, the tables in results/demo/demo/tables."
 
 test: $(READY)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q -n auto
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q -n auto --dist loadgroup
 
 lint: $(READY)
 	$(BIN)/ruff check $(PYTHON_FILES)

@@ -344,7 +344,9 @@ def test_table_names_all_bad_rows_at_once(tmp_path):
         "h.wav,sad,songs,1,",
     ]
     path = write(tmp_path / "t.csv", "\n".join(rows))
-    advice = "is not one of speech, song; correct it, or name your two domains in experiment.domains."
+    advice = (
+        "is not one of speech, song; correct it, or name your two domains in experiment.domains."
+    )
     assert refusal(path) == [
         "no path in row 5; fill it in.",
         "no emotion in rows 3-4; fill it in.",

@@ -734,3 +734,18 @@ def test_words_are_wrapped_to_a_width():
     longest = math.floor(2.0 * 72 / (0.56 * 8))
     assert max(map(len, lines)) <= longest
     assert " ".join(lines) == ("word " * 30).strip()
+
+
+@pytest.mark.parametrize(
+    ("spans", "expected"),
+    [
+        ({("", "a"): (1, 4), ("", "b"): (1, 12)}, "Layer (output of transformer block)"),
+        ({("", "a"): (1, 12)}, "Layer (1\N{EN DASH}12; output of transformer block)"),
+        (
+            {("", "a"): (0, 12), ("", "b"): (0, 12)},
+            "Layer (0: encoder input; then output of transformer block)",
+        ),
+    ],
+)
+def test_the_layer_axis_says_what_layer_0_is(spans, expected):
+    assert board.layer_label(spans) == expected

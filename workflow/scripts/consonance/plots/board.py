@@ -375,3 +375,19 @@ def by_whole_layers(frame: pd.DataFrame) -> pd.DataFrame:
         )
     low, high = span(frame["layer"])
     return frame.set_index("layer").reindex(np.arange(low, high + 1))
+
+
+def layer_label(spans: Mapping[tuple[str, str], tuple[int, int]]) -> str:
+    """Returns the label of the layer axes.
+
+    Args:
+        spans: for each panel the lowest and the highest layer. A range that all share is named, and
+            so is the encoder's input where there is one.
+    """
+    ranges = set(spans.values())
+    if any(low < 1 for low, _ in ranges):
+        return "Layer (0: encoder input; then output of transformer block)"
+    if len(ranges) == 1:
+        ((low, high),) = ranges
+        return f"Layer ({low}\N{EN DASH}{high}; output of transformer block)"
+    return "Layer (output of transformer block)"

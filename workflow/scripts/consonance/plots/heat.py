@@ -20,6 +20,7 @@ from consonance.plots.board import (
     Board,
     figure,
     in_order,
+    layer_label,
     short_numbers,
     span,
     wrap,
@@ -175,7 +176,7 @@ def rank_correlation_heatmap(table: pd.DataFrame, **dress: Unpack[Dress]) -> Fig
     bar.ax.tick_params(labelsize=style.small, length=2)
     bar.outline.set_visible(False)
     bar.set_label("Rank correlation (Spearman)", fontsize=style.small)
-    return board.finish(xlabel="Layer (output of transformer block)")
+    return board.finish(xlabel=layer_label(spans))
 
 
 def _map_board(

@@ -1,6 +1,6 @@
 """Figures of a value by layer: probes, distances and other measures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Unpack
 
@@ -14,7 +14,15 @@ from matplotlib.patches import Patch
 
 from consonance import tables
 from consonance.errors import InputError
-from consonance.plots.board import Board, by_whole_layers, figure, in_order, short_numbers, span
+from consonance.plots.board import (
+    Board,
+    by_whole_layers,
+    figure,
+    in_order,
+    layer_label,
+    short_numbers,
+    span,
+)
 from consonance.plots.style import GREY, PALE, WHOLE, Dress, Mark, Style
 
 ALL = "all"
@@ -325,7 +333,7 @@ def _layer_figure(
     if chance is not None:
         label = f"Chance ({drawn.scale * chance:.1f} %)"
         handles.append(Line2D([], [], color=GREY, linewidth=1.0, linestyle=":", label=label))
-    return board.finish(xlabel=_layer_label(spans), handles=[*handles, *extra])
+    return board.finish(xlabel=layer_label(spans), handles=[*handles, *extra])
 
 
 def _line(axes: Axes, frame: pd.DataFrame, drawn: Drawn, mark: Mark, style: Style) -> None:
@@ -372,18 +380,6 @@ def _look(mark: Mark, style: Style) -> dict:
 def _handle(label: str, mark: Mark, style: Style) -> Line2D:
     """Returns the legend's entry of a line."""
     return Line2D([], [], label=label, **_look(mark, style))
-
-
-def _layer_label(spans: Mapping[tuple[str, str], tuple[int, int]]) -> str:
-    """Returns the label of the layer axes, with the range if all panels share it."""
-    ranges = set(spans.values())
-    if len(ranges) == 1:
-        low, high = ranges.pop()
-        if low >= 1:
-            return f"Layer ({low}\N{EN DASH}{high}; output of transformer block)"
-    if min(low for low, _ in ranges or {(1, 1)}) < 1:
-        return "Layer (0: encoder input; then output of transformer block)"
-    return "Layer (output of transformer block)"
 
 
 def _within(low: float, high: float, scale: float) -> tuple[float, float]:
