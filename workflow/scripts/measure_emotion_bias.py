@@ -19,9 +19,9 @@ with jobs.running(snakemake):
     ]
     files.write_csv(pd.concat(spread, ignore_index=True), snakemake.output.spread)
     first, *others = found
-    compared = [bias.NO_COMPARISON]
-    for other in others:
-        compared.append(
-            bias.compare_probes(found[other], found[first], clips, names=(other, first), **settings)
-        )
-    files.write_csv(pd.concat(compared[-1:]), snakemake.output.comparisons)
+    compared = [
+        bias.compare_probes(found[other], found[first], clips, names=(other, first), **settings)
+        for other in others
+    ]
+    table = pd.concat(compared, ignore_index=True) if compared else bias.NO_COMPARISON
+    files.write_csv(table, snakemake.output.comparisons)
