@@ -18,6 +18,7 @@ include: "rules/fad.smk"
 include: "rules/evidence.smk"
 include: "rules/similarity.smk"
 include: "rules/acoustics.smk"
+include: "rules/adaptation.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
 

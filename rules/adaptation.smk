@@ -1,64 +1,3 @@
-from consonance.adaptation import approaches, naming
-
-try:
-    APPROACHES = approaches.resolve(config["adaptation"])
-    ADAPTED = approaches.read(APPROACHES)
-except InputError as error:
-    raise WorkflowError(str(error))
-
-DIRECTIONS = naming.directions(DOMAINS)
-
-
-wildcard_constraints:
-    approach="|".join(APPROACHES),
-    direction="|".join(DIRECTIONS),
-
-
-def pooled_approaches(wildcards):
-    """The approaches of a model and scheme that clip means are enough for."""
-    names = {"model": wildcards.model, "scheme": wildcards.scheme}
-    return {
-        name: APPROACHES[name]
-        for name, approach in ADAPTED.items()
-        if approach.pooled and approach.covers(**names)
-    }
-
-
-def adaptation_jobs(pattern, model, scheme):
-    """One file per training job of a model and scheme; `pattern` has the job in its place."""
-    names = {"model": model, "scheme": scheme}
-    covered = {name: each for name, each in ADAPTED.items() if each.covers(**names)}
-    jobs = ["pooled"] if any(each.pooled for each in covered.values()) else []
-    jobs += [
-        f"{direction}.{name}"
-        for direction in DIRECTIONS
-        for name, each in covered.items()
-        if not each.pooled
-    ]
-    return expand(pattern, job=jobs, allow_missing=True, **names)
-
-
-def adaptation_files(table, root=f"{RESULTS}/{{corpus}}/adaptation"):
-    """One file per training job of a corpus."""
-    pattern = f"{root}/{{model}}/{{scheme}}.{{job}}.{table}.csv"
-    return [
-        path
-        for model in MODELS
-        for scheme in SCHEMES
-        for path in adaptation_jobs(pattern, model, scheme)
-    ]
-
-
-def adaptation_outputs(job):
-    """The tables and the checkpoint of a training job, and its times, which never repeat."""
-    where = f"{{corpus}}/adaptation/{{model}}/{{scheme}}.{job}"
-    return {
-        **{table: f"{RESULTS}/{where}.{table}.csv" for table in naming.TABLES},
-        "checkpoint": f"{RESULTS}/{where}.safetensors",
-        "times": f"{RESULTS}/benchmarks/{where}.times.csv",
-    }
-
-
 rule train_adaptation_pooled:
     input:
         manifest=f"{RESULTS}/{{corpus}}/manifest.csv",
@@ -115,7 +54,7 @@ rule train_adaptation_peft:
         runtime=lasting(1440),
         gpu=1 if settings("compute", "device") != "cpu" else 0,
     params:
-        approach=lambda wildcards: APPROACHES[wildcards.approach],
+        approach=lambda wildcards: trained(wildcards.approach),
         domains=DOMAINS,
         emotions=settings("experiment", "emotions"),
         window_seconds=settings("extraction", "window_seconds"),
@@ -156,10 +95,7 @@ rule summarise_adaptation:
         runtime=lasting(60),
     params:
         emotions=settings("experiment", "emotions"),
-        statistics={
-            key: settings("evidence", key)
-            for key in ("level", "draws", "seed", "min_clusters")
-        },
+        evidence=EVIDENCE,
         metrics=settings("evidence", "metrics"),
         band=settings("figures", "band"),
         digits=settings("figures", "table_digits"),
@@ -245,7 +181,7 @@ rule plot_adaptation_layers:
     input:
         table=f"{RESULTS}/{{corpus}}/tables/adaptation_{{kind}}.csv",
     output:
-        figure("adaptation_{kind}.{scheme}"),
+        figure("adaptation_layers.{kind}.{scheme}"),
     log:
         f"{RESULTS}/logs/plot_adaptation_layers/{{corpus}}.{{kind}}.{{scheme}}.log",
     benchmark:
@@ -264,54 +200,3 @@ rule plot_adaptation_layers:
         code=code("plot_adaptation_layers.py"),
     script:
         "../workflow/scripts/plot_adaptation_layers.py"
-
-
-def adaptation_output():
-    """What adaptation adds to the final output."""
-    if not DIRECTIONS:
-        return []
-    covered = [
-        (model, scheme)
-        for model in MODELS
-        for scheme in SCHEMES
-        if any(each.covers(model=model, scheme=scheme) for each in ADAPTED.values())
-    ]
-    schemes = {
-        kind: dict.fromkeys(
-            scheme
-            for scheme in SCHEMES
-            for each in ADAPTED.values()
-            if part in each.trains and (each.schemes is None or scheme in each.schemes)
-        )
-        for kind, part in (("layer_weights", "layer_weights"), ("gates", "gate"))
-    }
-    figures = [
-        *(
-            f"adaptation.{scheme}"
-            for scheme in dict.fromkeys(scheme for _, scheme in covered)
-        ),
-        *(f"limited_data.{model}.{scheme}" for model, scheme in covered),
-        *(f"learning_curves.{model}.{scheme}" for model, scheme in covered),
-        *(
-            f"adaptation_{kind}.{scheme}"
-            for kind, those in schemes.items()
-            for scheme in those
-        ),
-    ]
-    tables = [
-        "adaptation",
-        "adaptation_performance",
-        "adaptation_comparisons",
-        "adaptation_sizes",
-    ]
-    return [
-        *expand(
-            f"{RESULTS}/{{corpus}}/tables/{{table}}.csv", corpus=CORPORA, table=tables
-        ),
-        *expand(
-            f"{RESULTS}/{{corpus}}/figures/{{figure}}.{{format}}",
-            corpus=CORPORA,
-            figure=figures,
-            format=FORMATS,
-        ),
-    ]

@@ -11,6 +11,7 @@ SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from consonance import configuration, planning
+from consonance.adaptation import approaches, naming
 from consonance.errors import InputError
 from consonance.fingerprint import fingerprint
 from consonance.reporting import entries
@@ -20,6 +21,8 @@ try:
         config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"
     )
     PLAN = planning.Plan(config)
+    APPROACHES = approaches.resolve(config["adaptation"])
+    ADAPTED = approaches.read(APPROACHES)
 except InputError as error:
     raise WorkflowError(str(error))
 
@@ -32,6 +35,7 @@ SCHEMES = config["splits"]["schemes"]
 WEIGHTS = config["probes"]["class_weights"]
 FORMATS = config["figures"]["formats"]
 LEVELS = config["fad"]["levels"]
+DIRECTIONS = naming.directions(DOMAINS)
 
 # The probe sets of a corpus, in the order in which their files are given to a script.
 PROBES = [
@@ -52,6 +56,8 @@ wildcard_constraints:
     scheme="|".join(SCHEMES),
     level="|".join(LEVELS),
     weights="none|balanced",
+    approach="|".join(APPROACHES),
+    direction="|".join(DIRECTIONS),
     rate=r"\d+",
     shard=r"\d+-of-\d+",
     archive=r"[A-Za-z0-9_-]+",
@@ -104,6 +110,78 @@ def title(catalogue, name, wildcards=()):
     return {"Result": catalogue[name].label(dict(wildcards), PLAN.labels())}
 
 
+def trained(approach):
+    """An approach as a rule's parameter: without the models and schemes that it is for."""
+    chosen = ("models", "schemes")
+    return {k: v for k, v in APPROACHES[approach].items() if k not in chosen}
+
+
+def pooled_approaches(wildcards):
+    """The approaches of a model and scheme that clip means are enough for."""
+    names = {"model": wildcards.model, "scheme": wildcards.scheme}
+    return {
+        name: trained(name)
+        for name, approach in ADAPTED.items()
+        if approach.pooled and approach.covers(**names)
+    }
+
+
+def adaptation_jobs(model, scheme):
+    """The training jobs of a model and scheme: one for all of pooled means, one for each other."""
+    covered = {n: a for n, a in ADAPTED.items() if a.covers(model=model, scheme=scheme)}
+    pooled = ["pooled"] if any(each.pooled for each in covered.values()) else []
+    others = [name for name, each in covered.items() if not each.pooled]
+    return pooled + expand(
+        "{direction}.{approach}", direction=DIRECTIONS, approach=others
+    )
+
+
+def adaptation_files(table, root=f"{RESULTS}/{{corpus}}/adaptation"):
+    """One file per training job of a corpus."""
+    return [
+        f"{root}/{model}/{scheme}.{job}.{table}.csv"
+        for model in MODELS
+        for scheme in SCHEMES
+        for job in adaptation_jobs(model, scheme)
+    ]
+
+
+def adaptation_outputs(job):
+    """The tables and the checkpoint of a training job, and its times, which never repeat."""
+    where = f"{{corpus}}/adaptation/{{model}}/{{scheme}}.{job}"
+    return {
+        **{table: f"{RESULTS}/{where}.{table}.csv" for table in naming.TABLES},
+        "checkpoint": f"{RESULTS}/{where}.safetensors",
+        "times": f"{RESULTS}/benchmarks/{where}.times.csv",
+    }
+
+
+def schemes_with(part):
+    """The schemes under which an approach trains this part of a model."""
+    return [
+        scheme
+        for scheme in SCHEMES
+        if any(
+            part in each.trains and each.covers(model=model, scheme=scheme)
+            for each in ADAPTED.values()
+            for model in MODELS
+        )
+    ]
+
+
+def adaptation_figures():
+    """The figures of adaptation, of every model and scheme that is adapted."""
+    covered = [(m, s) for m in MODELS for s in SCHEMES if adaptation_jobs(m, s)]
+    each = [f"{model}.{scheme}" for model, scheme in covered]
+    return [
+        *expand("adaptation.{scheme}", scheme=dict.fromkeys(s for _, s in covered)),
+        *expand("limited_data.{each}", each=each),
+        *expand("learning_curves.{each}", each=each),
+        *expand("adaptation_layers.layer_weights.{s}", s=schemes_with("layer_weights")),
+        *expand("adaptation_layers.gates.{s}", s=schemes_with("gate")),
+    ]
+
+
 def figure(name):
     """The files of one figure, one per format; one of them is in the report."""
     entry, *_ = name.split(".")
@@ -136,6 +214,7 @@ def figures_and_tables():
         "comparisons",
         "acoustic_differences",
         "acoustic_correlates",
+        *adaptation_figures(),
     ]
     # The paper's numbers beside ours make a figure only where they can be compared.
     beside = [corpus for corpus in CORPORA if PLAN.paper_models(corpus)]

@@ -88,6 +88,8 @@ rule check_claims:
         predictions=probes("predictions"),
         scores=probes("scores"),
         performance=f"{RESULTS}/{{corpus}}/tables/performance_intervals.csv",
+        adaptation_scores=adaptation_files("scores"),
+        adaptation=f"{RESULTS}/{{corpus}}/tables/adaptation_performance.csv",
         distances=f"{RESULTS}/{{corpus}}/tables/similarity.csv",
         replicates=f"{RESULTS}/{{corpus}}/tables/similarity_replicates.csv",
         published=resource("resources/published/2409.17899.csv"),

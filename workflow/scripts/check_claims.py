@@ -1,11 +1,14 @@
 """The paper's published numbers beside ours, and its claims put to the test."""
 
 from consonance import claims, files, jobs, manifest, predictions, published, side_by_side, tables
+from consonance.adaptation.naming import WHOLE
 
 with jobs.running(snakemake):
     params = snakemake.params
     distances = tables.read(snakemake.input.distances)
     replicates = tables.read(snakemake.input.replicates)
+    adapted = tables.read_all(snakemake.input.adaptation_scores)
+    accuracies = tables.read(snakemake.input.adaptation)
     checked = claims.check(
         claims.read(snakemake.input.claims),
         manifest=manifest.kept(manifest.read_manifest(snakemake.input.manifest)),
@@ -20,7 +23,7 @@ with jobs.running(snakemake):
         schemes=params.schemes,
         distances=distances[distances["measure"].isin(params.measures)],
         distance_replicates=replicates[replicates["measure"].isin(params.measures)],
-        adaptation=None,
+        adaptation=adapted[adapted["fraction"] == WHOLE],
         test_to_train=params.fractions["test"] / params.fractions["train"],
         **params.evidence,
     )
@@ -34,7 +37,11 @@ with jobs.running(snakemake):
         tables.read(snakemake.input.performance),
         paper_models=params.paper_models,
         paper_scheme=params.paper_scheme,
-        adaptation=None,
+        adaptation=accuracies[
+            (accuracies["fraction"] == WHOLE)
+            & (accuracies["metric"] == "accuracy")
+            & (accuracies["basis"] == "seeds")
+        ],
     )
     files.write_csv(beside, snakemake.output.side_by_side)
     files.write_text(

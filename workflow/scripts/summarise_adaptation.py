@@ -14,7 +14,7 @@ with jobs.running(snakemake):
     settings = {
         "emotions": snakemake.params.emotions,
         "first_seed": snakemake.params.first_seed,
-        **snakemake.params.statistics,
+        **snakemake.params.evidence,
     }
     performance = summaries.with_paper(
         summaries.performance(read["predictions"], kept, read["runs"], **settings),

@@ -10,6 +10,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from consonance.adaptation import approaches
 from consonance.errors import InputError
 
 _FRACTION_TOLERANCE = 1e-9  # three decimal fractions need not sum to 1 in binary
@@ -60,6 +61,7 @@ def check(config: Mapping[str, Any], schema_path: Path) -> None:
     if not problems:
         problems = [*_experiment_problems(config), *_model_problems(config)]
         problems += [*_corpus_problems(config), *_value_problems(config)]
+        problems += _adaptation_problems(config)
     if problems:
         raise InputError(problems)
 
@@ -136,4 +138,24 @@ def _value_problems(config: Mapping[str, Any]) -> list[str]:
     low, high = config["audio"]["rate_range"]
     if low > high:
         problems.append(f"audio.rate_range must rise, but is [{low}, {high}].")
+    return problems
+
+
+def _adaptation_problems(config: Mapping[str, Any]) -> list[str]:
+    section = config["adaptation"]
+    try:
+        chosen = approaches.read(approaches.resolve(section))
+    except InputError as error:
+        return list(error.problems)
+    known = {"models": list(config["models"]), "seeds": config["splits"]["seeds"]}
+    problems = []
+    for name, approach in chosen.items():
+        for key, values in known.items():
+            for value in getattr(approach, key) or ():
+                if value not in values:
+                    problems.append(
+                        f"adaptation.approaches.{name}.{key} names {value}, which is not among "
+                        f"{'the keys of models' if key == 'models' else 'splits.seeds'}; known are "
+                        f"{', '.join(map(str, values))}."
+                    )
     return problems

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from consonance import corpora
+from consonance.adaptation import naming
 
 # The encoders of arXiv 2409.17899 (section III-B) by the repository of their weights.
 PAPER_REPOSITORIES = {
@@ -131,6 +132,7 @@ class Plan:
         """Returns the tables that the summary is written from."""
         return [
             "performance_intervals",
+            "adaptation_comparisons",
             "fad_ranking",
             "similarity",
             "claims",
@@ -158,6 +160,9 @@ class Plan:
             "domain": list(experiment["domains"]),
             "emotion": list(experiment["emotions"]),
             "scheme": list(self._config["splits"]["schemes"]),
+            "approach": list(self._config["adaptation"]["run"]),
+            "training": list(naming.TRAININGS.values()),
+            "direction": list(naming.directions(experiment["domains"])),
         }
 
     def notice(self, corpus: str, model: str | None = None) -> str:

@@ -12,6 +12,10 @@ TABLES = ("predictions", "scores", "curves", "weights", "gates", "runs")
 TRAININGS = {1: "direct", 2: "two-stage"}
 """What a stage is to the domain that it trains on."""
 
+STAGE_QUESTION = "two-stage against direct"
+APPROACH_QUESTION = "approaches"
+"""What the paired comparisons ask."""
+
 WHOLE = 1.0
 """The fraction of a run on all training clips."""
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from consonance import comparisons, intervals, tables
-from consonance.adaptation.naming import KEYS, TRAININGS, WHOLE
+from consonance.adaptation.naming import APPROACH_QUESTION, KEYS, STAGE_QUESTION, TRAININGS, WHOLE
 from consonance.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -24,8 +24,6 @@ PAIRED_COLUMNS = (
     "high", "level", "p", "p_holm", "method", "unit", "clusters", "clips", "seeds", "draws",
     "reason",
 )  # fmt: skip
-STAGE_QUESTION = "two-stage against direct"
-APPROACH_QUESTION = "approaches"
 # Any number does: comparisons and intervals are made for tables with several layers.
 _LAYER = 1
 

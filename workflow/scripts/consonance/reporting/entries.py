@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 SUMMARY = "1 Summary and methods"
 RECOGNITION = "2 Emotion recognition"
-SIMILARITY = "3 Distance between domains"
-CORRELATES = "4 Acoustic correlates"
-PAPER = "5 The paper's numbers and claims"
-PROVENANCE = "6 Data and provenance"
+ADAPTATION = "3 Adaptation from one domain to the other"
+SIMILARITY = "4 Distance between domains"
+CORRELATES = "5 Acoustic correlates"
+PAPER = "6 The paper's numbers and claims"
+PROVENANCE = "7 Data and provenance"
 
 WHOLE_RUN = "All corpora"
 """The subcategory of what belongs to no single corpus."""
@@ -24,6 +25,7 @@ _WORDS = {
     "recall": "recall",
     "random": "random split",
     "speaker": "speaker split",
+    "layer_weights": "layer weights",
     "frames": "frames",
     "clips": "clip means",
     "raw": "raw",
@@ -60,6 +62,10 @@ FIGURES = {
     "accuracy_by_emotion": Entry("Figure: recall of each emotion, {scheme}", RECOGNITION),
     "comparisons": Entry("Figure: paired comparisons", RECOGNITION),
     "emotion_spread": Entry("Figure: how unevenly emotions are recognised", RECOGNITION),
+    "adaptation": Entry("Figure: direct and two-stage training, {scheme}", ADAPTATION),
+    "limited_data": Entry("Figure: fewer clips of the target, {model}, {scheme}", ADAPTATION),
+    "learning_curves": Entry("Figure: learning curves, {model}, {scheme}", ADAPTATION),
+    "adaptation_layers": Entry("Figure: learned {kind}, {scheme}", ADAPTATION),
     "fad_by_layer": Entry("Figure: FAD by layer, {level}, {scale}", SIMILARITY),
     "fad_matrix": Entry("Figure: FAD between all sets, {model}, {level}", SIMILARITY),
     "similarity_by_layer": Entry("Figure: measures with floor and null, {model}", SIMILARITY),
@@ -77,6 +83,10 @@ TABLES = {
     "comparisons": Entry("Table: paired comparisons", RECOGNITION),
     "emotion_spread": Entry("Table: how unevenly emotions are recognised", RECOGNITION),
     "probe_comparisons": Entry("Table: balanced against unweighted probes", RECOGNITION),
+    "adaptation": Entry("Table: both stages, by approach", ADAPTATION),
+    "adaptation_performance": Entry("Table: every stage and share of clips", ADAPTATION),
+    "adaptation_comparisons": Entry("Table: paired comparisons of training", ADAPTATION),
+    "adaptation_sizes": Entry("Table: trained parameters and clips", ADAPTATION),
     "fad_ranking": Entry("Table: emotions from nearest to farthest", SIMILARITY),
     "fad_summary": Entry("Table: FAD by emotion and layer", SIMILARITY),
     "fad_matrix": Entry("Table: FAD between all sets", SIMILARITY),
@@ -106,6 +116,11 @@ PERCENT = {
     "comparisons": ("value_a", "value_b", "difference", "low", "high"),
     "probe_comparisons": ("value_a", "value_b", "difference", "low", "high"),
     "emotion_spread": ("value", "low", "high", "null_mean", "null_high", "support"),
+    "adaptation": tuple(
+        f"{kind}_{stage}" for stage in (1, 2) for kind in ("value", "low", "high", "paper")
+    ),
+    "adaptation_performance": ("value", "low", "high", "paper_value"),
+    "adaptation_comparisons": ("value_a", "value_b", "difference", "low", "high"),
     "side_by_side": (
         *("paper_value", "paper_likely", "ours", "low", "high"),
         *("split_low", "split_high", "difference"),

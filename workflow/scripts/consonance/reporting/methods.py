@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from consonance.adaptation import approaches
 from consonance.reporting import provenance
 from consonance.reporting.document import Block, Heading, Paragraph
 
@@ -54,6 +55,7 @@ def methods(
         ("Embeddings", _embeddings(config)),
         ("Splits", _splits(config)),
         ("Probes", _probes(config)),
+        ("Two-stage adaptation", _adaptation(config)),
         ("Fréchet audio distance", _fad(config)),
         ("Other measures of likeness", _similarity(config)),
         ("Acoustic correlates", _acoustics(config)),
@@ -198,6 +200,61 @@ def _probes(config: Mapping[str, Any]) -> str:
         f"{probes['batch_size']} for {counted(probes['epochs'], 'epoch')}. The epoch with the best "
         "validation accuracy (then the lowest validation loss, then the earliest) was tested once. "
         "We report accuracy, unweighted average recall (UAR) and the recall of each emotion."
+    )
+
+
+def _adaptation(config: Mapping[str, Any]) -> str:
+    if "adaptation" not in config:
+        return ""
+    adaptation = config["adaptation"]
+    chosen = approaches.read(approaches.resolve(adaptation))
+    first, second = config["experiment"]["domains"]
+    shares = [per_cent(share) for share in adaptation["fractions"] if share < 1]
+    limited = (
+        f" Direct training and stage two were repeated with {listed(shares)} of the training "
+        "clips, drawn per emotion, smaller shares being parts of larger ones."
+        if shares
+        else ""
+    )
+    described = " ".join(_approach(name, each) for name, each in chosen.items())
+    return (
+        f"In both directions ({first} to {second}, {second} to {first}), stage one was trained and "
+        "tested on the first domain; stage two started from every trained tensor of the best epoch "
+        "of stage one, with a new optimiser, and was trained and tested on the second. The encoder "
+        "stayed frozen, in evaluation mode; a linear classifier saw the outputs of its blocks, "
+        f"averaged over frames and then over blocks. {described} Loss, choice of the epoch and "
+        f"splits are as for the probes.{limited}"
+    )
+
+
+def _approach(name: str, approach: approaches.Approach) -> str:
+    """Describes what one approach trains and how."""
+    parts = ["the classifier"]
+    if "layer_weights" in approach.trains:
+        parts.append("softmax weights of the blocks, equal at the start")
+    if gate := approach.gate:
+        parts.append(
+            f"a gate per block and dimension ({gate.function}, starting at {gate.initial:g}, on "
+            f"the {gate.place})"
+        )
+    if lora := approach.lora:
+        parts.append(
+            f"LoRA of rank {lora.rank} and alpha {lora.alpha:g} on {listed(lora.modules)} of every "
+            "block"
+        )
+    if adapter := approach.adapter:
+        parts.append(
+            f"bottleneck adapters of width {adapter.width} (ReLU, residual, scale "
+            f"{adapter.scale:g}; {listed(adapter.places)})"
+        )
+    training = approach.training
+    limits = ""
+    if approach.seeds is not None:
+        limits += f"; seeds {listed(approach.seeds)} only"
+    return (
+        f"{name}: {listed(parts)}; AdamW with learning rate {training.learning_rate:g} and weight "
+        f"decay {training.weight_decay:g}, batches of {training.batch_size}, "
+        f"{counted(training.epochs, 'epoch')} a stage{limits}."
     )
 
 

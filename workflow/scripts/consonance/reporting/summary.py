@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from consonance.adaptation.naming import APPROACH_QUESTION, STAGE_QUESTION
 from consonance.reporting import provenance
 from consonance.reporting.columns import Column
 from consonance.reporting.document import Block, Bullets, Heading, Paragraph, Table
@@ -44,10 +45,12 @@ def summary(
         notices: what the figures of a corpus say on their face, or "".
         labels: display names of models, domains and the like.
         tables: tidy tables by name, each optional; of several corpora, one below the other. Used
-            are `performance_intervals` (else `probe_summary`), `fad_ranking`, `similarity` (for its
-            p values), `claims`, `side_by_side` and `acoustic_correlates`.
+            are `performance_intervals` (else `probe_summary`), `adaptation_comparisons`,
+            `fad_ranking`, `similarity` (for its p values), `claims`, `side_by_side` and
+            `acoustic_correlates`.
         alpha: p values below this are counted.
-        remarks: sentences to add to a section: `performance`, `distance`, `claims`, `correlates`.
+        remarks: sentences to add to a section: `performance`, `adaptation`, `distance`, `claims`,
+            `correlates`.
 
     Returns:
         The document. A table that is missing, empty or lacks a column gives a sentence.
@@ -64,6 +67,7 @@ def summary(
     sections = (
         ("What was run", "", [_data(config, manifests, results), _models(config, results)]),
         ("How well emotions can be told", "performance", _performance(results, chance)),
+        ("What training on the other domain adds", "adaptation", _adaptation(results, alpha)),
         (
             "How far apart the domains are",
             "distance",
@@ -272,6 +276,59 @@ def _performance_table(results: _Results, frame: pd.DataFrame) -> Block:
     )
 
 
+def _adaptation(results: _Results, alpha: float) -> Iterator[Block]:
+    """Sets two-stage training beside direct training, and counts what differs."""
+    needed = [
+        *("corpus", "question", "model", "domain", "scheme", "approach", "metric", "basis"),
+        *("value_a", "value_b", "difference", "low", "high", "p_holm"),
+    ]
+    frame, problem = results.get("adaptation_comparisons", needed)
+    if frame is None:
+        yield Paragraph(problem)
+        return
+    frame = frame[(frame["metric"] == "accuracy") & (frame["basis"] == "seeds")]
+    stages = frame[frame["question"] == STAGE_QUESTION]
+    rows = []
+    for _, one in stages.iterrows():
+        row = {key: one[key] for key in ("corpus", "model", "domain", "scheme", "approach")}
+        row |= {"direct": f"{100 * one['value_b']:.1f}", "staged": f"{100 * one['value_a']:.1f}"}
+        row["gain"] = _with_interval(one.rename({"difference": "value"}), sign="+")
+        row["p"] = one["p_holm"]
+        rows.append(row)
+    if rows:
+        yield Paragraph(
+            "Accuracy in per cent on the same test clips after training on the domain alone "
+            "(direct) and after a first stage on the other domain (two-stage). "
+            + _significant(stages, alpha)
+        )
+        yield results.table(
+            rows,
+            Column("model", "Model", "text"),
+            Column("domain", "Domain", "text"),
+            Column("scheme", "Split", "text"),
+            Column("approach", "Approach", "text"),
+            Column("direct", "Direct", "text"),
+            Column("staged", "Two-stage", "text"),
+            Column("gain", "Difference", "text"),
+            Column("p", "p (Holm)", "p"),
+        )
+    others = frame[frame["question"] == APPROACH_QUESTION]
+    if not others.empty:
+        yield Paragraph(f"Approaches against each other: {_significant(others, alpha)}")
+
+
+def _significant(frame: pd.DataFrame, alpha: float) -> str:
+    """Counts the differences that are left after correction."""
+    tested = frame[np.isfinite(frame["p_holm"])]
+    if tested.empty:
+        return "None could be tested."
+    found = int((tested["p_holm"] < alpha).sum())
+    return (
+        f"Of {counted(len(tested), 'paired comparison')}, {found:,} "
+        f"{'differs' if found == 1 else 'differ'} after Holm's correction (p < {alpha:g})."
+    )
+
+
 def _ranking(results: _Results) -> Iterator[Block]:
     """Ranks the emotions from nearest to farthest."""
     needed = ["corpus", "model", "level", "emotion", "mean_rank", "place"]
@@ -432,9 +489,9 @@ def _correlates(results: _Results, alpha: float) -> Iterator[Block]:
     )
 
 
-def _with_interval(row: pd.Series) -> str:
-    """Returns a fraction and its interval in per cent."""
-    text = f"{100 * row['value']:.1f}"
+def _with_interval(row: pd.Series, sign: str = "") -> str:
+    """Returns a fraction and its interval in per cent, with a sign where `sign` is "+"."""
+    text = f"{100 * row['value']:{sign}.1f}"
     if np.isfinite(row["low"]) and np.isfinite(row["high"]):
         text += f" [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
     return text
