@@ -148,7 +148,7 @@ rule plot_limited_data:
         runtime=lasting(10),
     params:
         face=FACE,
-        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus, wildcards.model),
         code=code("plot_limited_data.py"),
     script:
         "../workflow/scripts/plot_limited_data.py"
@@ -171,7 +171,7 @@ rule plot_learning_curves:
         runtime=lasting(10),
     params:
         face=FACE,
-        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        notice=lambda wildcards: PLAN.notice(wildcards.corpus, wildcards.model),
         code=code("plot_learning_curves.py"),
     script:
         "../workflow/scripts/plot_learning_curves.py"
