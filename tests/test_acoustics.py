@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
-from consonance import acoustics, audio
+from consonance import acoustics, audio, properties
 from consonance.errors import InputError
 
 pytest.importorskip("opensmile")
@@ -55,14 +55,14 @@ def test_there_are_88_float_columns_in_the_order_of_the_rows(measured):
 
 def test_every_property_has_a_functional(measured):
     _, result = measured
-    columns = {entry.column for entry in acoustics.PROPERTIES.values()}
+    columns = {entry.column for entry in properties.PROPERTIES.values()}
     assert columns <= set(result.columns)
-    assert len(columns) == len(acoustics.PROPERTIES)
+    assert len(columns) == len(properties.PROPERTIES)
 
 
 def test_a_steady_pitch_is_found(measured):
     _, result = measured
-    values = acoustics.property_values(result.reset_index(), ["pitch", "pitch_range", "loudness"])
+    values = properties.property_values(result.reset_index(), ["pitch", "pitch_range", "loudness"])
     values = values.set_index("clip")
     # 12 log2(f / 27.5); openSMILE's pitch has a grid of fractions of a semitone.
     assert values.loc["a110", "pitch"] == pytest.approx(24, abs=0.1)
@@ -111,7 +111,7 @@ def test_samples_past_full_scale_are_limited_not_wrapped(tmp_path):
     result = acoustics.functionals(frame, rate=None, threads=1)
     assert "samples past full scale were limited" in result.loc[0, "note"]
     assert result.loc[1, "note"] == ""
-    values = acoustics.property_values(result, ["loudness", "hnr"])
+    values = properties.property_values(result, ["loudness", "hnr"])
     # Wrapped samples would be clicks: less harmonic by tens of dB and louder by half.
     assert values.loc[0, "loudness"] == pytest.approx(values.loc[1, "loudness"], rel=0.05)
     assert values.loc[0, "hnr"] == pytest.approx(values.loc[1, "hnr"], abs=3)
@@ -128,7 +128,7 @@ def test_the_rate_is_the_one_asked_for(tmp_path):
     assert acoustics.functionals(frame, rate=None, threads=1).loc[0, "rate"] == 24000
     result = acoustics.functionals(frame, rate=RATE, threads=1)
     assert result.loc[0, "rate"] == RATE
-    pitch = acoustics.property_values(result, ["pitch"]).loc[0, "pitch"]
+    pitch = properties.property_values(result, ["pitch"]).loc[0, "pitch"]
     assert pitch == pytest.approx(36, abs=0.1)  # the tone of 220 Hz, not of 146.7
 
 
@@ -161,9 +161,9 @@ def test_no_recordings_give_no_rows(measured):
 
 def test_unknown_properties_are_named():
     with pytest.raises(InputError, match="pich, loudnes; choose from pitch, pitch_range"):
-        acoustics.chosen(["pich", "loudness", "loudnes"])
+        properties.chosen(["pich", "loudness", "loudnes"])
 
 
 def test_a_foreign_table_is_refused():
     with pytest.raises(InputError, match="lacks HNRdBACF_sma3nz_amean"):
-        acoustics.property_values(pd.DataFrame({"clip": ["a"]}), ["hnr"])
+        properties.property_values(pd.DataFrame({"clip": ["a"]}), ["hnr"])

@@ -5,7 +5,7 @@ import worlds
 from scipy import special, stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from consonance import comparisons, intervals, resampling
+from consonance import comparisons, contrasts, intervals, resampling
 from consonance import predictions as stored
 from consonance.errors import InputError
 
@@ -328,7 +328,7 @@ def test_a_figure_shows_the_layers_chosen_on_validation():
     table = pd.DataFrame(
         [row, row | {"layers": "mean"}, row | {"metric": "uar"}, row | {"p_holm": 0.2}]
     )
-    found = comparisons.forest_table(table, labels={"speech": "Speech", "m": "M"}, level=0.95)
+    found = contrasts.forest_table(table, labels={"speech": "Speech", "m": "M"}, level=0.95)
     assert found["label"].tolist() == ["Speech less song (M, random)"] * 2
     assert found["significant"].tolist() == [True, False]
     assert found["group"].unique().tolist() == ["Between domains"]

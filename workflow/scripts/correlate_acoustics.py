@@ -1,14 +1,14 @@
 """Acoustic differences between the domains, and how they go with the distance between them."""
 
-from consonance import acoustics, correlates, files, jobs, manifest, tables
+from consonance import correlates, files, jobs, manifest, properties, tables
 
 with jobs.running(snakemake):
     choices = snakemake.params.acoustics
-    chosen = acoustics.chosen(choices["properties"])
+    chosen = properties.chosen(choices["properties"])
     names = [each.name for each in chosen]
     labels = {**snakemake.params.labels, **{each.name: each.label for each in chosen}}
     differences = correlates.differences(
-        acoustics.property_values(tables.read(snakemake.input.functionals), names),
+        properties.property_values(tables.read(snakemake.input.functionals), names),
         manifest.kept(manifest.read_manifest(snakemake.input.manifest)),
         properties=names,
         units={each.name: each.unit for each in chosen},

@@ -1,11 +1,11 @@
 """Paired comparisons of accuracy as points with intervals."""
 
-from consonance import comparisons, jobs, plots, tables
+from consonance import contrasts, jobs, plots, tables
 
 with jobs.running(snakemake):
     face = snakemake.params.face
     figure = plots.forest(
-        comparisons.forest_table(
+        contrasts.forest_table(
             tables.read(snakemake.input.table), labels=face["labels"], level=snakemake.params.level
         ),
         xlabel="Difference in accuracy (points)",

@@ -1,4 +1,4 @@
-"""Acoustic properties of recordings: the eGeMAPS functionals of openSMILE, and what they measure.
+"""Acoustic measures of recordings: the eGeMAPS functionals of openSMILE.
 
 eGeMAPS (Eyben et al., 2016, IEEE Transactions on Affective Computing 7(2), 190-202,
 doi:10.1109/TAFFC.2015.2457417) is the set of 88 voice measures most used in research on vocal
@@ -9,8 +9,6 @@ licence allows research and other non-commercial use only.
 import logging
 import math
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,6 +17,7 @@ import pandas as pd
 
 from consonance import audio
 from consonance.errors import InputError
+from consonance.properties import PITCH
 
 logger = logging.getLogger(__name__)
 
@@ -28,129 +27,7 @@ FUNCTIONALS = 88
 _INT16_STEPS = 32768
 _LOWEST, _HIGHEST = -1.0, (_INT16_STEPS - 1) / _INT16_STEPS
 
-_PITCH = "F0semitoneFrom27.5Hz_sma3nz_amean"
 _VOICED_SEGMENTS = ("MeanVoicedSegmentLengthSec", "StddevVoicedSegmentLengthSec")
-
-
-@dataclass(frozen=True)
-class Property:
-    """What one acoustic property is and which functional measures it.
-
-    Attributes:
-        name: as in the configuration and in tables.
-        label: as in figures.
-        unit: of its values; "ratio" for a number without unit.
-        column: the eGeMAPS v02 functional of openSMILE.
-        meaning: what a larger value means, in a phrase.
-    """
-
-    name: str
-    label: str
-    unit: str
-    column: str
-    meaning: str
-
-
-_PROPERTIES = (
-    Property("pitch", "Pitch", "semitones above 27.5 Hz", _PITCH, "mean F0 of voiced frames"),
-    Property(
-        "pitch_range",
-        "Pitch range",
-        "semitones",
-        "F0semitoneFrom27.5Hz_sma3nz_pctlrange0-2",
-        "80th minus 20th percentile of F0 over voiced frames",
-    ),
-    Property(
-        "loudness",
-        "Loudness",
-        "sone-like",
-        "loudness_sma3_amean",
-        "mean of the summed auditory spectrum over all frames",
-    ),
-    Property(
-        "jitter",
-        "Jitter",
-        "ratio",
-        "jitterLocal_sma3nz_amean",
-        "mean change between neighbouring periods, relative to the period",
-    ),
-    Property(
-        "shimmer",
-        "Shimmer",
-        "dB",
-        "shimmerLocaldB_sma3nz_amean",
-        "mean change of peak amplitude between neighbouring periods",
-    ),
-    Property(
-        "hnr",
-        "Harmonics-to-noise ratio",
-        "dB",
-        "HNRdBACF_sma3nz_amean",
-        "energy of harmonics relative to noise in voiced frames",
-    ),
-    Property("f1", "First formant", "Hz", "F1frequency_sma3nz_amean", "mean frequency"),
-    Property("f2", "Second formant", "Hz", "F2frequency_sma3nz_amean", "mean frequency"),
-    Property("f3", "Third formant", "Hz", "F3frequency_sma3nz_amean", "mean frequency"),
-    Property(
-        "slope_low",
-        "Spectral slope 0-500 Hz",
-        "dB/Hz",
-        "slopeV0-500_sma3nz_amean",
-        "slope of the logarithmic spectrum of voiced frames",
-    ),
-    Property(
-        "slope_high",
-        "Spectral slope 500-1500 Hz",
-        "dB/Hz",
-        "slopeV500-1500_sma3nz_amean",
-        "slope of the logarithmic spectrum of voiced frames",
-    ),
-    Property(
-        "alpha_ratio",
-        "Alpha ratio",
-        "dB",
-        "alphaRatioV_sma3nz_amean",
-        "energy of 1-5 kHz relative to 50-1000 Hz in voiced frames",
-    ),
-    Property(
-        "hammarberg",
-        "Hammarberg index",
-        "dB",
-        "hammarbergIndexV_sma3nz_amean",
-        "strongest peak of 0-2 kHz relative to 2-5 kHz in voiced frames",
-    ),
-    Property(
-        "loudness_peaks",
-        "Loudness peaks",
-        "1/s",
-        "loudnessPeaksPerSec",
-        "peaks of loudness per second, which follow the syllables",
-    ),
-    Property(
-        "voiced_segments",
-        "Voiced segments",
-        "1/s",
-        "VoicedSegmentsPerSec",
-        "unbroken voiced stretches per second",
-    ),
-)
-PROPERTIES = {entry.name: entry for entry in _PROPERTIES}
-"""The acoustic properties that can be chosen, by name."""
-
-
-def chosen(names: Sequence[str]) -> list[Property]:
-    """Returns properties by name, in the given order.
-
-    Raises:
-        InputError: naming every unknown name.
-    """
-    unknown = [name for name in names if name not in PROPERTIES]
-    if unknown:
-        raise InputError(
-            f"Unknown acoustic properties: {', '.join(unknown)}; choose from "
-            f"{', '.join(PROPERTIES)}."
-        )
-    return [PROPERTIES[name] for name in names]
 
 
 def functionals(rows: pd.DataFrame, *, rate: int | None, threads: int) -> pd.DataFrame:
@@ -203,7 +80,7 @@ def functionals(rows: pd.DataFrame, *, rate: int | None, threads: int) -> pd.Dat
     results = audio.in_threads(work, items, threads=threads, what="Measuring acoustics")
     values = np.array([result[1] for result in results], np.float64).reshape(-1, FUNCTIONALS)
     frame = pd.DataFrame(values, columns=names)
-    unvoiced = (frame[_PITCH] == 0).to_numpy()
+    unvoiced = (frame[PITCH] == 0).to_numpy()
     frame.loc[unvoiced, [name for name in names if _voiced(name)]] = np.nan
     notes = [result[2] for result in results]
     for index in np.flatnonzero(unvoiced):
@@ -214,30 +91,6 @@ def functionals(rows: pd.DataFrame, *, rate: int | None, threads: int) -> pd.Dat
     frame.insert(0, "clip", [item[0] for item in items])
     frame.insert(1, "rate", pd.array([result[0] for result in results], dtype="Int64"))
     return frame.assign(note=notes)
-
-
-def property_values(functionals: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Returns the chosen properties of every clip.
-
-    Args:
-        functionals: what `functionals` returned.
-        names: properties, from `PROPERTIES`.
-
-    Returns:
-        clip and one float64 column per property, named by it, in its unit.
-
-    Raises:
-        InputError: if a property is unknown or its functional is missing from the table.
-    """
-    properties = chosen(names)
-    missing = [entry.column for entry in properties if entry.column not in functionals.columns]
-    if missing:
-        raise InputError(
-            f"The table of functionals lacks {', '.join(missing)}; make it anew with openSMILE's "
-            "feature set eGeMAPSv02."
-        )
-    columns = {entry.name: functionals[entry.column].astype(float) for entry in properties}
-    return pd.DataFrame({"clip": functionals["clip"], **columns})
 
 
 def _voiced(name: str) -> bool:
