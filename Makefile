@@ -11,11 +11,12 @@ READY := $(VENV)/.ready
 PYTHON_FILES := workflow/scripts tests benchmarks
 SNAKE_FILES := Snakefile rules
 
-.PHONY: demo test lint format bench clean help
+.PHONY: demo test lock-check lint format bench clean help
 
 help:
 	@echo "make demo    set up, then run the whole workflow on a synthetic corpus"
 	@echo "make test    set up, then run the tests"
+	@echo "make lock-check  check that all pins agree"
 	@echo "make lint    check style (ruff, snakefmt, snakemake --lint)"
 	@echo "make format  apply the style"
 	@echo "make bench   measure speed (benchmarks/README.md)"
@@ -35,6 +36,9 @@ demo: $(READY)
 
 test: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q -n auto --dist loadgroup
+
+lock-check: $(READY)
+	$(BIN)/python -m pytest -q tests/test_environments.py
 
 lint: $(READY)
 	$(BIN)/ruff check $(PYTHON_FILES)
