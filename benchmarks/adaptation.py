@@ -38,8 +38,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scrip
 
 from consonance.adaptation import approaches, front_end, modules, pooled, stages
 from consonance.adaptation.training import Trainer
+from consonance.arrangement import Arranged
 from consonance.encoders import ModelSpec, load_encoder
-from consonance.probes import Arranged
 
 RATE, CLASSES = 16000, 6
 TARGETS = {"cpu": 2.0, "cuda": 4.0, "pooled seconds": 30.0, "table III minutes on a GPU": 30.0}

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "workflow" / "scripts"))
 
-from consonance import probes
+from consonance import arrangement, probes
 
 TARGET = 25
 LABELS = ["neutral", "calm", "happy", "sad", "angry", "fearful"]
@@ -118,7 +118,7 @@ def measure(options):
             begin, cpu = time.perf_counter(), time.process_time()
             result = together(data, epochs=epochs, threads=count)
             seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
-            return seconds, cpu, result.predictions[0, 0, plan.rows[probes.TEST]]
+            return seconds, cpu, result.predictions[0, 0, plan.rows[arrangement.TEST]]
         seconds, cpu, predicted = plain(data, plan, epochs=epochs, fused="fused" in side)
         scale = options.layers * options.seeds
         return seconds * scale, cpu * scale, predicted

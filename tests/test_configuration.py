@@ -90,3 +90,31 @@ def test_checksums_must_be_of_listed_files(default_config, schema):
     default_config["models"]["wav2vec2-base"]["files"] = ["config.json", "model.safetensors"]
     (line,) = problems(default_config, schema)
     assert "pytorch_model.bin" in line
+
+
+def test_an_approach_that_cannot_be(default_config, schema):
+    adaptation = default_config["adaptation"]
+    adaptation["run"] = ["baseline", "peft", "pefft"]
+    assert problems(default_config, schema) == [
+        "adaptation.run names the approach `pefft`, which is not under adaptation.approaches; "
+        "did you mean `peft`?"
+    ]
+    adaptation["run"] = ["baseline", "peft"]
+    adaptation["approaches"]["peft"] |= {"seeds": [0, 7], "models": ["mert"]}
+    assert problems(default_config, schema) == [
+        "adaptation.approaches.peft.models names mert, which is not among the keys of models; "
+        "known are wav2vec2-base-960h, hubert-base-ls960, mert-v1-95m, wav2vec2-base.",
+        "adaptation.approaches.peft.seeds names 7, which is not among splits.seeds; known are "
+        "0, 1, 2, 3, 4.",
+    ]
+
+
+def test_sizes_of_an_approach_that_cannot_be(default_config, schema):
+    adaptation = default_config["adaptation"]
+    adaptation["lora"]["rank"] = 0
+    adaptation["approaches"]["peft"]["adapter"] = {"width": 0}
+    adaptation["fractions"] = [0.5]
+    found = problems(default_config, schema)
+    assert len(found) == 3
+    for key in ("adaptation.lora.rank", "adaptation.approaches.peft.adapter.width", "fractions"):
+        assert any(key in line for line in found), key

@@ -116,3 +116,11 @@ def test_the_papers_models_need_the_papers_data(default_config, demo_config):
     assert planning.Plan(demo_config).paper_models("demo") == {}
     default_config["corpora"]["ravdess"]["expect_full_release"] = False
     assert planning.Plan(default_config).paper_models("ravdess") == {}
+
+
+def test_figures_name_things_in_the_order_of_the_configuration(default_config):
+    order = planning.Plan(default_config).order()
+    assert order["model"] == default_config["experiment"]["models"]
+    assert order["approach"] == ["baseline", "ws", "peft"]
+    assert order["training"] == ["direct", "two-stage"]
+    assert order["direction"] == ["speech-to-song", "song-to-speech"]

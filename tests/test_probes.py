@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consonance import probes, splits
+from consonance import arrangement, probes
 from consonance.errors import InputError
 
 LABELS = ["neutral", "calm", "happy", "sad", "angry"]
@@ -33,13 +33,13 @@ def corpus(*, states=3, n=150, dim=40, seeds=2, separation=0.7, random_state=0, 
     emotions = np.arange(n) % len(LABELS)
     centres = separation * rng.standard_normal((states, len(LABELS), dim))
     means = rng.standard_normal((states, n, dim)) + centres[:, emotions]
-    parts = np.full((seeds, n), probes.TEST, dtype=np.int8)
+    parts = np.full((seeds, n), arrangement.TEST, dtype=np.int8)
     for s in range(seeds):
         order = rng.permutation(n)
         n_train, n_validation = sizes[0] - 9 * s, sizes[1] + 4 * s
-        parts[s, order[:n_train]] = probes.TRAIN
-        parts[s, order[n_train : n_train + n_validation]] = probes.VALIDATION
-        parts[s, order[-3:]] = probes.UNUSED
+        parts[s, order[:n_train]] = arrangement.TRAIN
+        parts[s, order[n_train : n_train + n_validation]] = arrangement.VALIDATION
+        parts[s, order[-3:]] = arrangement.UNUSED
     return means.astype(np.float32), emotions, parts
 
 
@@ -184,9 +184,9 @@ def test_any_size(dim, batch_size, n_train, n_validation, random_state):
         states=1, seeds=1, n=n_train + n_validation + 9, dim=dim, sizes=(n_train, n_validation),
         random_state=random_state,
     )  # fmt: skip
-    parts[0, :5] = probes.TRAIN  # every class at least once
-    if not (parts == probes.VALIDATION).any():
-        parts[0, 5] = probes.VALIDATION
+    parts[0, :5] = arrangement.TRAIN  # every class at least once
+    if not (parts == arrangement.VALIDATION).any():
+        parts[0, 5] = arrangement.VALIDATION
     result = train(means, emotions, parts, batch_size=batch_size, epochs=3)
     expected = by_torch(
         means[0], emotions, parts[0], seed=10, batch_size=batch_size, epochs=3
@@ -202,7 +202,7 @@ def test_separable_classes_are_learned_and_noise_is_not():
     means[0] = np.random.default_rng(1).standard_normal(means[0].shape)
     result = train(means, emotions, parts, epochs=60, learning_rate=0.01)
     right = [
-        (result.predictions[s, k] == emotions)[parts[s] == probes.TEST].mean()
+        (result.predictions[s, k] == emotions)[parts[s] == arrangement.TEST].mean()
         for s in range(2)
         for k in range(3)
     ]
@@ -214,7 +214,7 @@ def test_only_test_clips_are_predicted():
     means, emotions, parts = corpus()
     result = train(means, emotions, parts)
     assert result.predictions.dtype == np.int16
-    expected = np.broadcast_to((parts == probes.TEST)[:, None], result.predictions.shape)
+    expected = np.broadcast_to((parts == arrangement.TEST)[:, None], result.predictions.shape)
     assert ((result.predictions >= 0) == expected).all()
 
 
@@ -222,7 +222,7 @@ def test_what_the_test_clips_are_like_changes_nothing_else():
     means, emotions, parts = corpus(seeds=1)
     result = train(means, emotions, parts, standardise=True)
     other = means.copy()
-    other[:, parts[0] == probes.TEST] += 100
+    other[:, parts[0] == arrangement.TEST] += 100
     changed = train(other, emotions, parts, standardise=True)
     for name in ("best_epoch", "validation_accuracy", "validation_loss", "weights", "biases"):
         np.testing.assert_array_equal(getattr(changed, name), getattr(result, name))
@@ -245,9 +245,9 @@ def test_weights_are_those_of_the_best_epoch_and_for_raw_means():
     means = means * 5 + 3
     result = train(means, emotions, parts, standardise=True)
     logits = np.einsum("knd,kcd->knc", means, result.weights[0]) + result.biases[0][:, None]
-    test = parts[0] == probes.TEST
+    test = parts[0] == arrangement.TEST
     assert (logits.argmax(-1)[:, test] == result.predictions[0][:, test]).all()
-    validation = parts[0] == probes.VALIDATION
+    validation = parts[0] == arrangement.VALIDATION
     right = (logits.argmax(-1) == emotions)[:, validation].mean(axis=1)
     assert right.tolist() == result.validation_accuracy[0].tolist()
     shorter = train(
@@ -312,8 +312,8 @@ def test_layers_with_non_finite_means_are_named():
 
 def test_a_class_without_training_clips_and_empty_parts_are_named():
     means, emotions, parts = corpus()
-    parts[1, (emotions == 3) & (parts[1] == probes.TRAIN)] = probes.VALIDATION
-    parts[0, parts[0] == probes.TEST] = probes.UNUSED
+    parts[1, (emotions == 3) & (parts[1] == arrangement.TRAIN)] = arrangement.VALIDATION
+    parts[0, parts[0] == arrangement.TEST] = arrangement.UNUSED
     with pytest.raises(InputError) as caught:
         train(means, emotions, parts)
     assert len(caught.value.problems) == 2
@@ -340,51 +340,6 @@ def test_progress_is_logged(caplog):
     with caplog.at_level(logging.INFO, logger="consonance.probes"):
         train(*corpus())
     assert "6 of 6 probes trained, about 0 s left" in caplog.messages
-
-
-def manifest_and_splits():
-    rows = [
-        {"clip": f"{domain}{number:02d}", "domain": domain, "emotion": LABELS[number % 5]}
-        for domain in ("speech", "song")
-        for number in range(30)
-    ]
-    manifest = pd.DataFrame(rows).assign(
-        speaker=lambda frame: frame["clip"].str[-1], sex="", duplicate_of=""
-    )
-    table = splits.draw(manifest, scheme="random", fractions=(0.6, 0.2, 0.2), seeds=[4, 2])
-    return manifest, table
-
-
-def test_arrange():
-    manifest, table = manifest_and_splits()
-    clips = manifest["clip"].tolist()[::-1]
-    got = probes.arrange(clips, manifest, table, domain="song", labels=LABELS)
-    assert got.clips == [f"song{number:02d}" for number in range(30)]
-    assert [clips[row] for row in got.rows] == got.clips
-    assert got.emotions.tolist() == [number % 5 for number in range(30)]
-    assert got.seeds == [4, 2]
-    assert got.parts.dtype == np.int8
-    part = table[(table["seed"] == 2) & (table["domain"] == "song")].set_index("clip")["part"]
-    assert [splits.PARTS[p] for p in got.parts[1]] == part[got.clips].tolist()
-
-
-def test_arrange_names_what_is_missing():
-    manifest, table = manifest_and_splits()
-    with pytest.raises(InputError, match="no clip of the domain 'opera'"):
-        probes.arrange([], manifest, table, domain="opera", labels=LABELS)
-    with pytest.raises(InputError) as caught:
-        probes.arrange(
-            manifest["clip"].tolist()[:-1],
-            manifest,
-            table.drop(table.index[table["clip"] == "song03"][0]),
-            domain="song",
-            labels=LABELS[:-1],
-        )
-    first, second, third = caught.value.problems
-    assert "1 clips of song do not have exactly one part" in first
-    assert "'song03'" in first
-    assert "1 clips of the splits of song have no embedding, the first is 'song29'" in second
-    assert "6 clips of the splits of song have an emotion other than" in third
 
 
 def test_tables():
@@ -446,4 +401,4 @@ def test_tables_agree_with_a_real_result():
     accuracy = right.groupby([predictions["seed"], predictions["layer"]]).mean()
     values = tidy[tidy["metric"] == "accuracy"].set_index(["seed", "layer"])["value"]
     pd.testing.assert_series_equal(accuracy, values, check_names=False)
-    assert confusion["count"].sum() == len(predictions) == 3 * (parts == probes.TEST).sum()
+    assert confusion["count"].sum() == len(predictions) == 3 * (parts == arrangement.TEST).sum()

@@ -285,6 +285,22 @@ def test_the_methods_name_data_and_models(default_config):
         ("similarity.kernel_scale", 7, "times 7"),
         ("similarity.seed", 55, "seed 55"),
         ("similarity.pair_by", ["speaker", "emotion"], "that share speaker and emotion"),
+        ("adaptation.run", ["ws", "baseline"], "over blocks. ws: the classifier and softmax"),
+        ("adaptation.fractions", [0.2, 1.0], "repeated with 20 % of the training clips"),
+        (
+            "adaptation.approaches",
+            {
+                "baseline": {"trains": [], "learning_rate": 0.005, "seeds": [0]},
+                "ws": {"trains": ["gate"], "learning_rate": 0.1, "gate": {"place": "readout"}},
+                "peft": {"trains": ["lora"], "learning_rate": 0.1, "lora": {"rank": 3}},
+            },
+            "baseline: the classifier; AdamW with learning rate 0.005 and weight decay 0.01, "
+            "batches of 32, 300 epochs a stage; seeds 0 only. ws: the classifier and a gate per "
+            "block and dimension (sigmoid, starting at 1, on the readout); AdamW with learning "
+            "rate 0.1 and weight decay 0.01, batches of 32, 300 epochs a stage. peft: the "
+            "classifier and LoRA of rank 3 and alpha 1 on q_proj, k_proj, v_proj and out_proj of "
+            "every block;",
+        ),
         ("evidence.level", 0.9, "90 % intervals of scores"),
         ("evidence.draws", 321, "321 bootstrap draws of test clips"),
         ("evidence.min_clusters", 8, "fewer than 8 of them"),
@@ -478,10 +494,30 @@ def test_a_table_that_is_missing_or_wrong_gives_a_sentence(demo_config, name):
         assert not [other for other in others if f"`{other}`" in text]
 
 
+def test_two_stage_training_beside_direct(demo_config):
+    rows = [
+        ("two-stage against direct", "ws", 0.75, 0.7, 0.05, 0.01, 0.09, 0.02),
+        ("two-stage against direct", "peft", 0.5, 0.5 + 1e-17, -1e-17, np.nan, np.nan, np.nan),
+        ("approaches", "", 0.75, 0.7, 0.05, -0.01, 0.11, 0.2),
+    ]
+    names = ["question", "approach", "value_a", "value_b", "difference", "low", "high", "p_holm"]
+    table = pd.DataFrame(rows, columns=names).assign(
+        corpus="demo", model="tiny-mert", domain="speech", scheme="random", basis="seeds"
+    )
+    table = pd.concat([table.assign(metric=metric) for metric in ("accuracy", "uar")])
+    text = summary_text(demo_config, {"adaptation_comparisons": table})
+    assert "Of 1 paired comparison, 1 differs after Holm's correction (p < 0.05)." in text
+    line = "| tiny MERT | Speech (SER) | random | ws | 70.0 | 75.0 | +5.0 [1.0, 9.0] | 0.020 |"
+    assert text.count(line) == 1
+    assert "| random | peft | 50.0 | 50.0 | +0.0 |" in text
+    others = "Approaches against each other: of 1 paired comparison, 0 differ after"
+    assert others in text
+
+
 def test_nothing_but_a_configuration_still_gives_a_summary(demo_config):
     text = summary_text(demo_config, {}, manifests={})
     assert "its manifest is missing" in text
-    assert text.count("was not made in this run") == 7
+    assert text.count("was not made in this run") == 8
 
 
 def test_without_intervals_the_spread_over_seeds_is_shown(demo_config):
@@ -536,6 +572,7 @@ WILDCARDS = {
     "level": "clips",
     "scale": "relative",
     "model": "tiny-mert",
+    "kind": "gates",
 }
 
 
@@ -615,7 +652,7 @@ def test_labels_fill_in_wildcards_and_are_unique():
     ]
     assert len(set(titles)) == len(titles)
     categories = sorted({category for category, _ in titles})
-    assert [category[0] for category in categories] == list("123456")
+    assert [category[0] for category in categories] == list("1234567")
     assert set(entries.PERCENT) <= set(entries.TABLES)
 
 

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from consonance import embeddings, files, jobs, manifest, probes, tables
+from consonance import arrangement, embeddings, files, jobs, manifest, probes, tables
 
 with jobs.running(snakemake):
     emotions = snakemake.params.emotions
     names = dict(snakemake.wildcards.items())
     weights = names.pop("weights")
     clips, means = embeddings.load_means(snakemake.input.means)
-    arranged = probes.arrange(
+    arranged = arrangement.arrange(
         clips,
         manifest.kept(manifest.read_manifest(snakemake.input.manifest)),
         tables.read(snakemake.input.splits),

@@ -23,22 +23,14 @@ import numpy as np
 import pandas as pd
 
 from consonance import scores
+from consonance.arrangement import TEST, TRAIN, UNUSED, VALIDATION
 from consonance.errors import InputError
+from consonance.linear import FAST, adamw, compute_gradient, compute_logits, error, predict
 from consonance.splits import PARTS, generator
 
 logger = logging.getLogger(__name__)
 
-TRAIN, VALIDATION, TEST = range(len(PARTS))
-UNUSED = -1  # as a part: a clip that a seed leaves out; as a prediction: not a test clip
-
 CLASS_WEIGHTS = ("none", "balanced")
-
-# Clips whose products with the weights are formed together: enough independent sums to keep the
-# processor's multipliers busy. The compiled functions below are written out for it.
-_TILE = 8
-
-# Sums may be reordered (for vector instructions) but infinities and NaN keep their meaning.
-_FAST = {"reassoc", "contract", "nsz"}
 
 
 @dataclass(frozen=True)
@@ -62,91 +54,6 @@ class ProbeResult:
     validation_loss: np.ndarray
     weights: np.ndarray | None
     biases: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class Arranged:
-    """The clips of one domain, ready for `train`.
-
-    Attributes:
-        clips: clip ids, sorted.
-        rows: (n,) int64, where each clip is in the means given.
-        emotions: (n,) int64, index into the labels.
-        seeds: the seeds of the splits.
-        parts: (seeds, n) int8: 0 train, 1 validation, 2 test.
-    """
-
-    clips: list[str]
-    rows: np.ndarray
-    emotions: np.ndarray
-    seeds: list[int]
-    parts: np.ndarray
-
-
-def arrange(
-    clips: Sequence[str],
-    manifest: pd.DataFrame,
-    splits: pd.DataFrame,
-    *,
-    domain: str,
-    labels: Sequence[str],
-) -> Arranged:
-    """Brings embeddings, manifest and splits of one domain into one order.
-
-    Args:
-        clips: the clip id of every row of the means, in any order and of any domains.
-        manifest: columns clip, emotion at least.
-        splits: columns seed, domain, clip, part.
-        domain: whose clips to take.
-        labels: the emotions in the order of the class numbers.
-
-    Raises:
-        InputError: the domain is not in the splits, or a clip of the splits is not in the
-            embeddings or the manifest, or has an emotion that is not a label, or not one part in
-            every seed.
-    """
-    table = splits[splits["domain"] == domain]
-    if table.empty:
-        raise InputError(f"The splits have no clip of the domain '{domain}'; draw them again.")
-    problems = []
-    wide = table.pivot_table(
-        index="clip", columns="seed", values="part", aggfunc=list, sort=True
-    ).map(lambda found: found[0] if isinstance(found, list) and len(found) == 1 else None)
-    order = list(dict.fromkeys(table["seed"].tolist()))
-    codes = wide[order].apply(lambda column: column.map(dict(zip(PARTS, range(3), strict=True))))
-    names = wide.index.tolist()
-    wrong = codes.index[codes.isna().any(axis=1)]
-    if len(wrong):
-        problems.append(
-            f"{len(wrong)} clips of {domain} do not have exactly one part (one of "
-            f"{', '.join(PARTS)}) in every seed of the splits, the first is '{wrong[0]}'; draw "
-            "the splits again."
-        )
-    position = {clip: row for row, clip in enumerate(clips)}
-    absent = [name for name in names if name not in position]
-    if absent:
-        problems.append(
-            f"{len(absent)} clips of the splits of {domain} have no embedding, the first is "
-            f"'{absent[0]}'; extract the embeddings again."
-        )
-    emotion = manifest.set_index("clip")["emotion"].reindex(names)
-    unknown = emotion.index[~emotion.isin(list(labels))]
-    if len(unknown):
-        problems.append(
-            f"{len(unknown)} clips of the splits of {domain} have an emotion other than "
-            f"{', '.join(labels)} or none in the manifest, the first is '{unknown[0]}'; draw the "
-            "splits again."
-        )
-    if problems:
-        raise InputError(problems)
-    number = {label: index for index, label in enumerate(labels)}
-    return Arranged(
-        clips=names,
-        rows=np.array([position[name] for name in names], dtype=np.int64),
-        emotions=emotion.map(number).to_numpy(dtype=np.int64),
-        seeds=order,
-        parts=np.ascontiguousarray(codes.to_numpy(dtype=np.int8).T),
-    )
 
 
 def train(
@@ -265,7 +172,7 @@ def train(
         )  # fmt: skip
         w, b = parameters[:-n_classes].reshape(n_classes, dim), parameters[-n_classes:]
         test = plan.rows[TEST]
-        predictions[s, k, test] = _predict(features, test, w, b)
+        predictions[s, k, test] = predict(features, test, w, b)
         if standardise:
             w64 = w * scale
             b = (b - w64 @ centre).astype(np.float32)
@@ -505,128 +412,7 @@ def _lacking(
     return problems
 
 
-def _predict(
-    features: np.ndarray, rows: np.ndarray, weights: np.ndarray, biases: np.ndarray
-) -> np.ndarray:
-    """Returns the class with the largest logit (the first of equals) for each row."""
-    used = -(-len(rows) // _TILE) * _TILE
-    logits = np.empty((used, len(biases)), dtype=np.float32)
-    _logits(features, np.resize(rows, used), used, weights, biases, logits)
-    return logits[: len(rows)].argmax(axis=1)
-
-
-@numba.njit(nogil=True, fastmath=_FAST, error_model="numpy")
-def _logits(x, rows, used, w, b, out):
-    """out[i, c] = x[rows[i]] . w[c] + b[c] for i < `used`, a multiple of the tile, 8."""
-    for i in range(0, used, 8):
-        x0, x1, x2, x3 = x[rows[i]], x[rows[i + 1]], x[rows[i + 2]], x[rows[i + 3]]
-        x4, x5, x6, x7 = x[rows[i + 4]], x[rows[i + 5]], x[rows[i + 6]], x[rows[i + 7]]
-        for c in range(0, len(b), 2):
-            # Two classes at a time; an odd last one is computed twice.
-            e = min(c + 1, len(b) - 1)
-            wc, we = w[c], w[e]
-            c0 = c1 = c2 = c3 = c4 = c5 = c6 = c7 = np.float32(0)
-            e0 = e1 = e2 = e3 = e4 = e5 = e6 = e7 = np.float32(0)
-            for j in range(len(wc)):
-                c0 += x0[j] * wc[j]
-                c1 += x1[j] * wc[j]
-                c2 += x2[j] * wc[j]
-                c3 += x3[j] * wc[j]
-                c4 += x4[j] * wc[j]
-                c5 += x5[j] * wc[j]
-                c6 += x6[j] * wc[j]
-                c7 += x7[j] * wc[j]
-                e0 += x0[j] * we[j]
-                e1 += x1[j] * we[j]
-                e2 += x2[j] * we[j]
-                e3 += x3[j] * we[j]
-                e4 += x4[j] * we[j]
-                e5 += x5[j] * we[j]
-                e6 += x6[j] * we[j]
-                e7 += x7[j] * we[j]
-            out[i, c], out[i, e] = c0 + b[c], e0 + b[e]
-            out[i + 1, c], out[i + 1, e] = c1 + b[c], e1 + b[e]
-            out[i + 2, c], out[i + 2, e] = c2 + b[c], e2 + b[e]
-            out[i + 3, c], out[i + 3, e] = c3 + b[c], e3 + b[e]
-            out[i + 4, c], out[i + 4, e] = c4 + b[c], e4 + b[e]
-            out[i + 5, c], out[i + 5, e] = c5 + b[c], e5 + b[e]
-            out[i + 6, c], out[i + 6, e] = c6 + b[c], e6 + b[e]
-            out[i + 7, c], out[i + 7, e] = c7 + b[c], e7 + b[e]
-
-
-@numba.njit(nogil=True, fastmath=_FAST, error_model="numpy")
-def _gradient(x, rows, used, delta, gw, gb):
-    """gw[c] = sum_i delta[i, c] x[rows[i]], gb[c] = sum_i delta[i, c] for i < `used`, as above."""
-    gw[:] = 0
-    gb[:] = 0
-    for i in range(0, used, 8):
-        x0, x1, x2, x3 = x[rows[i]], x[rows[i + 1]], x[rows[i + 2]], x[rows[i + 3]]
-        x4, x5, x6, x7 = x[rows[i + 4]], x[rows[i + 5]], x[rows[i + 6]], x[rows[i + 7]]
-        for c in range(len(gb)):
-            gc = gw[c]
-            d0, d1, d2, d3 = delta[i, c], delta[i + 1, c], delta[i + 2, c], delta[i + 3, c]
-            d4, d5, d6, d7 = delta[i + 4, c], delta[i + 5, c], delta[i + 6, c], delta[i + 7, c]
-            for j in range(len(gc)):
-                gc[j] += (
-                    d0 * x0[j] + d1 * x1[j] + d2 * x2[j] + d3 * x3[j]
-                    + d4 * x4[j] + d5 * x5[j] + d6 * x6[j] + d7 * x7[j]
-                )  # fmt: skip
-            gb[c] += d0 + d1 + d2 + d3 + d4 + d5 + d6 + d7
-
-
-@numba.njit(nogil=True, fastmath=_FAST, error_model="numpy")
-def _adamw(w, g, m, v, step, optimiser):
-    """One step of AdamW (Loshchilov & Hutter 2019) on a flat array, as torch.optim.AdamW."""
-    rate, decay, beta1, beta2, epsilon = optimiser
-    one = np.float32(1)
-    keep = np.float32(1 - rate * decay)
-    b1, b2, eps = np.float32(beta1), np.float32(beta2), np.float32(epsilon)
-    size = np.float32(rate / (1 - beta1**step))
-    root = np.float32(1 / math.sqrt(1 - beta2**step))
-    for j in range(len(w)):
-        m[j] += (g[j] - m[j]) * (one - b1)
-        v[j] = v[j] * b2 + (one - b2) * g[j] * g[j]
-        w[j] = w[j] * keep - size * m[j] / (np.sqrt(v[j]) * root + eps)
-
-
-@numba.njit(nogil=True, fastmath=_FAST, error_model="numpy")
-def _error(logits, classes, rows, count, used, class_weights):
-    """Turns logits into d(mean loss)/d(logits); that of rows from `count` to `used` becomes 0.
-
-    Returns:
-        The weighted mean cross-entropy (float64 sums) and the number of correct predictions.
-    """
-    n_classes = logits.shape[1]
-    total = 0.0
-    for i in range(count):
-        total += class_weights[classes[rows[i]]]
-    loss = 0.0
-    correct = 0
-    for i in range(count):
-        y = classes[rows[i]]
-        top = 0
-        for c in range(1, n_classes):
-            if logits[i, c] > logits[i, top]:
-                top = c
-        correct += top == y
-        highest = logits[i, top]
-        margin = logits[i, y] - highest
-        denominator = np.float32(0)
-        for c in range(n_classes):
-            logits[i, c] = math.exp(logits[i, c] - highest)
-            denominator += logits[i, c]
-        loss += class_weights[y] * (math.log(np.float64(denominator)) - margin)
-        share = np.float32(class_weights[y] / total)
-        for c in range(n_classes):
-            logits[i, c] *= share / denominator
-        logits[i, y] -= share
-    for i in range(count, used):
-        for c in range(n_classes):
-            logits[i, c] = 0
-    return loss / total, correct
-
-
-@numba.njit(nogil=True, fastmath=_FAST, error_model="numpy")
+@numba.njit(nogil=True, fastmath=FAST, error_model="numpy")
 def _fit(
     x, classes, order, validation, class_weights, batch_size, optimiser, parameters, best_score
 ):
@@ -669,12 +455,12 @@ def _fit(
             used = (count + 7) // 8 * 8
             for i in range(used):
                 rows[i] = source[min(i, count - 1)]
-            _logits(x, rows, used, w, b, delta)
-            loss, correct = _error(delta, classes, rows, count, used, class_weights)
+            compute_logits(x, rows, used, w, b, delta)
+            loss, correct = error(delta, classes, rows, count, used, class_weights)
             if training:
-                _gradient(x, rows, used, delta, gw, gb)
+                compute_gradient(x, rows, used, delta, gw, gb)
                 step += 1
-                _adamw(parameters, gradient, mean, square, step, optimiser)
+                adamw(parameters, gradient, mean, square, step, optimiser)
         better = correct > best_correct or (correct == best_correct and loss < best_loss)
         if np.isfinite(loss) and better:
             best_epoch, best_correct, best_loss = epoch + 1, correct, loss

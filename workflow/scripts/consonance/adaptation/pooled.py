@@ -18,17 +18,16 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from consonance import probes
 from consonance.adaptation import naming, stages
 from consonance.adaptation.approaches import Approach
 from consonance.adaptation.results import Result
 from consonance.adaptation.stages import Run
+from consonance.arrangement import Arranged
 from consonance.errors import InputError
-from consonance.probes import Arranged
+from consonance.linear import FAST, adamw, compute_gradient, compute_logits, error
 
 logger = logging.getLogger(__name__)
 
-_FAST = {"reassoc", "contract", "nsz"}
 LAYER_WEIGHTS = "layer_weights"
 
 
@@ -238,7 +237,7 @@ def _in_threads(
         )  # fmt: skip
 
 
-@numba.njit(nogil=True, fastmath=_FAST, error_model="numpy")
+@numba.njit(nogil=True, fastmath=FAST, error_model="numpy")
 def _mix(x, rows, used, shares, out):
     """out[i] = sum_k shares[k] x[rows[i], k] for i < `used`."""
     states = len(shares)
@@ -259,7 +258,7 @@ def _mix(x, rows, used, shares, out):
             k += 1
 
 
-@numba.njit(nogil=True, fastmath=_FAST, error_model="numpy")
+@numba.njit(nogil=True, fastmath=FAST, error_model="numpy")
 def _share_gradient(x, rows, count, delta, w, shares, back, out):
     """out[k] = d(loss)/d(a_k) for shares = softmax(a), from delta = d(loss)/d(logits)."""
     states, n_classes = len(shares), delta.shape[1]
@@ -284,7 +283,7 @@ def _share_gradient(x, rows, count, delta, w, shares, back, out):
         out[k] = shares[k] * (out[k] - mean)
 
 
-@numba.njit(nogil=True, fastmath=_FAST, error_model="numpy")
+@numba.njit(nogil=True, fastmath=FAST, error_model="numpy")
 def _softmax(a, out):
     highest = a[0]
     for k in range(1, len(a)):
@@ -297,10 +296,7 @@ def _softmax(a, out):
         out[k] /= total
 
 
-_logits, _gradient, _error, _adamw = probes._logits, probes._gradient, probes._error, probes._adamw
-
-
-@numba.njit(nogil=True, fastmath=_FAST, error_model="numpy")
+@numba.njit(nogil=True, fastmath=FAST, error_model="numpy")
 def _fit(x, classes, order, validation, batch_size, optimiser, n_classes, parameters, curves):
     """Trains one run and leaves the parameters of the best epoch in `parameters`.
 
@@ -359,15 +355,15 @@ def _fit(x, classes, order, validation, batch_size, optimiser, n_classes, parame
                 labels[i] = classes[rows[i]]
             _softmax(a, shares)
             _mix(x, rows, used, shares, pooled)
-            _logits(pooled, places, used, w, b, delta)
-            loss, correct = _error(delta, labels, places, count, used, evenly)
+            compute_logits(pooled, places, used, w, b, delta)
+            loss, correct = error(delta, labels, places, count, used, evenly)
             if training:
                 total += loss * count
-                _gradient(pooled, places, used, delta, gw, gb)
+                compute_gradient(pooled, places, used, delta, gw, gb)
                 if states > 1:
                     _share_gradient(x, rows, count, delta, w, shares, back, ga)
                 step += 1
-                _adamw(parameters, gradient, mean, square, step, optimiser)
+                adamw(parameters, gradient, mean, square, step, optimiser)
         curves[epoch, 0] = total / n_train
         curves[epoch, 1] = correct / n_validation
         curves[epoch, 2] = loss

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from consonance import probes
+from consonance import arrangement
 from consonance.adaptation.naming import WHOLE, directions
+from consonance.arrangement import TEST, TRAIN, VALIDATION, Arranged
 from consonance.errors import InputError
-from consonance.probes import TEST, TRAIN, VALIDATION, Arranged
 from consonance.splits import PARTS, generator
 
 
@@ -128,12 +128,12 @@ def arrange(
         domain to its clips.
 
     Raises:
-        InputError: as `probes.arrange`; a seed in which a stage has no clips of a part, or the
+        InputError: as `arrangement.arrange`; a seed in which a stage has no clips of a part, or the
             stages have different label sets; a recording (or, under "speaker", a speaker) that is
             tested in one domain and trained on or validated with in the other.
     """
     found = {
-        domain: probes.arrange(clips, manifest, splits, domain=domain, labels=labels)
+        domain: arrangement.arrange(clips, manifest, splits, domain=domain, labels=labels)
         for domain in domains
     }
     problems = _label_problems(found, labels) + _leaks(manifest, splits, scheme)

@@ -11,7 +11,7 @@ from consonance.adaptation import stages
 from consonance.adaptation.approaches import Approach
 from consonance.adaptation.naming import KEYS, TABLES, WHOLE
 from consonance.adaptation.results import CURVES, Result
-from consonance.probes import Arranged
+from consonance.arrangement import Arranged
 
 NAMES = (*TABLES, "times")
 

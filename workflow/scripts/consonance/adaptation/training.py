@@ -21,8 +21,8 @@ from consonance.adaptation.front_end import FrontEnd
 from consonance.adaptation.modules import AdaptedEncoder
 from consonance.adaptation.results import CURVES, Result
 from consonance.adaptation.stages import Clips, Run
+from consonance.arrangement import Arranged
 from consonance.errors import InputError
-from consonance.probes import Arranged
 
 logger = logging.getLogger(__name__)
 

@@ -314,7 +314,8 @@ def _adaptation(results: _Results, alpha: float) -> Iterator[Block]:
         )
     others = frame[frame["question"] == APPROACH_QUESTION]
     if not others.empty:
-        yield Paragraph(f"Approaches against each other: {_significant(others, alpha)}")
+        counts = _significant(others, alpha)
+        yield Paragraph(f"Approaches against each other: {counts[0].lower()}{counts[1:]}")
 
 
 def _significant(frame: pd.DataFrame, alpha: float) -> str:
@@ -491,7 +492,8 @@ def _correlates(results: _Results, alpha: float) -> Iterator[Block]:
 
 def _with_interval(row: pd.Series, sign: str = "") -> str:
     """Returns a fraction and its interval in per cent, with a sign where `sign` is "+"."""
-    text = f"{100 * row['value']:{sign}.1f}"
+    # Adding 0 turns the -0.0 of a rounded difference into 0.0.
+    text = f"{round(100 * row['value'], 1) + 0:{sign}.1f}"
     if np.isfinite(row["low"]) and np.isfinite(row["high"]):
         text += f" [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
     return text
