@@ -9,7 +9,7 @@ from encoder_models import random_spec
 from consonance.adaptation import checkpoints, front_end, results, stages
 from consonance.embeddings import read_means
 from consonance.encoders import load_encoder
-from consonance.errors import InputError
+from consonance.errors import DamagedFileError, InputError
 from consonance.extraction import extract_shard
 
 PEFT = data.approach("peft")
@@ -222,7 +222,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
     assert tensors["x"].tolist() == [1, 1, 1]
     assert facts == {"epoch": 2, "configuration": {"a": 1}}
     path.write_bytes(path.read_bytes()[:-6])
-    with pytest.raises(InputError, match="missing, damaged or not made by this workflow"):
+    with pytest.raises(InputError, match="no checkpoint of this workflow"):
         checkpoints.read(path)
 
 
@@ -232,7 +232,7 @@ def test_an_altered_checkpoint_is_refused(tmp_path):
     text = path.read_bytes()
     path.write_bytes(text.replace(rb"\"seed\":1".replace(b":", b": "), rb"\"seed\": 2"))
     assert path.read_bytes() != text
-    with pytest.raises(InputError, match="was altered"):
+    with pytest.raises(InputError, match="its checksum does not fit"):
         checkpoints.read(path)
 
 
@@ -250,3 +250,45 @@ def test_a_recording_of_another_rate_is_named(tmp_path):
     encoder = load_encoder(random_spec("wav2vec2"), device="cpu")
     with pytest.raises(InputError, match="at 8000 Hz, but model"):
         front_end.compute(list(table["clip"]), paths, encoder, window_seconds=30, batch_seconds=1)
+
+
+def test_a_changed_byte_of_a_checkpoint_is_noticed(tmp_path):
+    path = tmp_path / "a.safetensors"
+    checkpoints.write(path, {"x": np.ones(300, np.float32)}, configuration={"a": 1}, epoch=2)
+    whole = path.read_bytes()
+    for place in (len(whole) - 7, whole.index(b"epoch") + 9, 3):
+        content = bytearray(whole)
+        content[place] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(DamagedFileError, match=r"a\.safetensors is damaged"):
+            checkpoints.read(path)
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_damaged_progress_is_trained_anew_to_the_same_result(
+    finished, recordings, tmp_path, caplog, stage
+):
+    trainer = data.trainer(tmp_path, recordings, PEFT, scheme="speaker")
+    whole, runs = trainer._epoch, data.runs(PEFT)
+
+    def stop(run, clips, number, optimiser, progress):
+        if (run.stage, number) == (stage, 2):
+            raise Interrupted
+        return whole(run, clips, number, optimiser, progress)
+
+    trainer._epoch = stop
+    with pytest.raises(Interrupted):
+        trainer.train(runs)
+    damaged = sorted(tmp_path.glob("*.safetensors"))
+    assert len(damaged) == stage  # one unfinished run, and in stage two the finished stage one
+    for path in damaged:
+        content = bytearray(path.read_bytes())
+        content[-5] ^= 1
+        path.write_bytes(content)
+    trainer = data.trainer(tmp_path, recordings, PEFT, scheme="speaker")
+    with caplog.at_level("WARNING"):
+        found = trainer.train(runs)
+    for one, other in zip(found, finished[2], strict=True):
+        same(one, other)
+    said = [line for line in caplog.messages if "It was deleted, and what it held is" in line]
+    assert len(said) == stage

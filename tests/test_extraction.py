@@ -248,7 +248,7 @@ def test_progress_names_rate_and_time_left(tmp_path, monkeypatch, caplog):
 
 
 def test_means_that_cannot_be_read(tmp_path):
-    with pytest.raises(InputError, match="missing or damaged"):
+    with pytest.raises(InputError, match="cannot be read"):
         read_means(tmp_path / "absent.npz")
     (tmp_path / "x.npz").write_bytes(b"PK\x03\x04 cut")
     with pytest.raises(InputError, match="made anew"):

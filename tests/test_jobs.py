@@ -7,7 +7,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from consonance import jobs
-from consonance.errors import InputError
+from consonance.errors import DamagedFileError, InputError
 
 
 @pytest.fixture
@@ -60,3 +60,47 @@ def test_logging_is_left_as_it_was(snakemake):
     with jobs.running(snakemake):
         pass
     assert (root.level, list(root.handlers)) == before
+
+
+@pytest.fixture
+def damaged(snakemake, tmp_path):
+    """A job one of whose inputs is damaged."""
+    path = tmp_path / "0.means.npz"
+    path.write_bytes(b"cut")
+    snakemake.input = [str(path)]
+    return path
+
+
+def test_a_damaged_input_is_deleted_so_that_it_is_made_anew(snakemake, damaged, capsys):
+    with pytest.raises(SystemExit), jobs.running(snakemake):
+        raise DamagedFileError(damaged, "Bad CRC-32")
+    assert not damaged.exists()
+    said = capsys.readouterr().err
+    assert f"{damaged} is damaged (Bad CRC-32). It was deleted: run the same command again" in said
+    assert said.removeprefix("Error in a_rule: ").strip() in log_of(snakemake)
+
+
+def test_what_is_no_input_of_the_job_is_never_deleted(snakemake, damaged, tmp_path, capsys):
+    other = tmp_path / "other.npz"
+    other.write_bytes(b"cut")
+    with pytest.raises(SystemExit), jobs.running(snakemake):
+        raise DamagedFileError(other, "Bad CRC-32")
+    assert other.exists()
+    assert "Delete it and run the workflow again" in capsys.readouterr().err
+
+
+def test_a_damaged_input_that_cannot_be_deleted_is_said(snakemake, damaged, monkeypatch, capsys):
+    def refuse(path):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(type(damaged), "unlink", refuse)
+    with pytest.raises(SystemExit), jobs.running(snakemake):
+        raise DamagedFileError(damaged, "Bad CRC-32")
+    assert "could not be deleted here (Read-only file system)" in capsys.readouterr().err
+
+
+def test_a_warning_for_the_user_is_on_the_terminal_and_in_the_log(snakemake, capsys):
+    with jobs.running(snakemake):
+        jobs.warn("There is no GPU.")
+    assert capsys.readouterr().err == "Warning: There is no GPU.\n"
+    assert "WARNING There is no GPU." in log_of(snakemake)

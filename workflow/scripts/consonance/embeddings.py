@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from consonance import frechet
-from consonance.errors import InputError
+from consonance.errors import DamagedFileError, InputError
 from consonance.moments import MomentsReader, pool, unpack
 
 
@@ -20,16 +20,19 @@ def read_means(path: Path | str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         clip (n,) str, means (n, states, dim) float32, frames (n,) int64.
 
     Raises:
-        InputError: the file is missing or damaged.
+        InputError: the file is missing or cannot be read.
+        DamagedFileError: its content is not what was written; every member has a checksum.
     """
     try:
         with np.load(path, allow_pickle=False) as content:
             return content["clip"], content["means"], content["frames"]
-    except Exception as error:  # zipfile, zlib, numpy and the system each have their own
+    except OSError as error:
         raise InputError(
-            f"{path} is missing or damaged ({error}). Delete it and run the workflow again, so "
-            "that the embeddings of this shard are made anew."
+            f"{path} cannot be read ({error.strerror or error}). Run the workflow again, so that "
+            "the embeddings of this shard are made."
         ) from error
+    except Exception as error:  # zipfile, zlib and numpy each have their own
+        raise DamagedFileError(path, error) from error
 
 
 def load_means(paths: Sequence[Path | str]) -> tuple[np.ndarray, np.ndarray]:

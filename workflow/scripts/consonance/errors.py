@@ -1,5 +1,6 @@
 """The one error that a user is expected to read."""
 
+import os
 from collections.abc import Iterable
 
 
@@ -24,3 +25,24 @@ class InputError(ValueError):
             listed = "\n".join(f"  - {problem}" for problem in self.problems)
             text = f"{len(self.problems)} problems:\n{listed}"
         super().__init__(text)
+
+
+class DamagedFileError(InputError):
+    """A file that the workflow made no longer holds what was written into it.
+
+    Snakemake looks at dates only and would take the file as done for ever, so `jobs.running`
+    deletes it where it is an input of the job: the next run makes it anew.
+
+    Args:
+        path: the file.
+        reason: what is wrong with it, without a full stop.
+
+    Attributes:
+        path: the file.
+        found: what was found, as the beginning of a sentence.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], reason: object) -> None:
+        self.path = path
+        self.found = f"{path} is damaged ({reason})"
+        super().__init__(f"{self.found}. Delete it and run the workflow again: it is made anew.")

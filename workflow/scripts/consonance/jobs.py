@@ -11,7 +11,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from consonance.errors import InputError
+from consonance.errors import DamagedFileError, InputError
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,8 @@ def running(snakemake: Any) -> Iterator[None]:
 
     Messages, warnings, printed text and tracebacks go to the rule's `log:` file, BLAS and PyTorch
     use `snakemake.threads` threads, and an `InputError` ends the job with its sentences on the
-    terminal and in the log, without a traceback.
+    terminal and in the log, without a traceback. An input of the job that an earlier job of the
+    workflow made and that is damaged now is deleted, so that the next run makes it anew.
 
     Args:
         snakemake: the object that Snakemake puts into a script (`log`, `threads`, `rule` are used).
@@ -52,10 +53,29 @@ def running(snakemake: Any) -> Iterator[None]:
         try:
             yield
         except InputError as error:
-            logger.error("%s", error)
-            sys.stderr.write(f"Error in {snakemake.rule}: {error}\n")
+            said = _discard(error, snakemake) if isinstance(error, DamagedFileError) else error
+            logger.error("%s", said)
+            sys.stderr.write(f"Error in {snakemake.rule}: {said}\n")
             raise SystemExit(1) from None
         except Exception:
             stream.write(traceback.format_exc())
             raise
         logger.info("%s finished in %.1f s.", snakemake.rule, time.monotonic() - started)
+
+
+def warn(message: str) -> None:
+    """Logs a warning, and says it on the terminal too: a user should not have to look for it."""
+    logger.warning("%s", message)
+    sys.stderr.write(f"Warning: {message}\n")
+
+
+def _discard(error: DamagedFileError, snakemake: Any) -> str:
+    """Deletes a damaged input of a job and returns what to say; nothing else is ever deleted."""
+    path = Path(error.path)
+    if path not in {Path(name) for name in snakemake.input} or not path.is_file():
+        return str(error)
+    try:
+        path.unlink()
+    except OSError as refusal:
+        return f"{error} It could not be deleted here ({refusal.strerror})."
+    return f"{error.found}. It was deleted: run the same command again and it is made anew."

@@ -1,7 +1,9 @@
 """Count, mean and scatter of sets of vectors: exact to merge, and their file."""
 
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,9 +13,12 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from consonance.errors import InputError
+from consonance.errors import DamagedFileError, InputError
 from consonance.files import replacing
 
+# What a zip archive with other content than was written is met with.
+_DAMAGE = (EOFError, KeyError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile,
+    zlib.error, struct.error)  # fmt: skip
 # Earliest time a zip entry can have: the same moments give the same bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -229,15 +234,19 @@ class MomentsReader:
         dim: dimensions of a state.
 
     Raises:
-        InputError: the file is missing or damaged (here, or when a damaged member is read).
+        InputError: the file is missing or cannot be read.
+        DamagedFileError: its content is not what was written (here, or when a damaged member is
+            read; every member has a checksum).
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         try:
             self._zip = zipfile.ZipFile(self.path)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise self._damaged(error) from error
+        except OSError as error:
+            raise self._unreadable(error) from error
+        except _DAMAGE as error:
+            raise DamagedFileError(self.path, error) from error
         try:
             self.cells = [Cell.parse(str(name)) for name in self._read("cells")]
             self.states = int(self._read("states"))
@@ -267,7 +276,7 @@ class MomentsReader:
 
         Raises:
             KeyError: the file does not have this cell or this state.
-            InputError: the file is damaged.
+            DamagedFileError: its content is not what was written.
         """
         if cell not in self.cells or not 0 <= state < self.states:
             raise KeyError(f"{self.path} has no state {state} of cell {cell.name}.")
@@ -280,12 +289,14 @@ class MomentsReader:
             return np.lib.format.read_array(
                 io.BytesIO(self._zip.read(f"{name}.npy")), allow_pickle=False
             )
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise self._damaged(error) from error
+        except OSError as error:
+            raise self._unreadable(error) from error
+        except _DAMAGE as error:
+            raise DamagedFileError(self.path, error) from error
 
-    def _damaged(self, error: Exception) -> InputError:
-        """Makes the message for a file that cannot be used."""
+    def _unreadable(self, error: OSError) -> InputError:
+        """Makes the message for a file that the system does not give."""
         return InputError(
-            f"{self.path} is missing or damaged ({error}). Delete it and run the workflow again, "
-            "so that the embeddings of this shard are made anew."
+            f"{self.path} cannot be read ({error.strerror or error}). Run the workflow again, so "
+            "that the embeddings of this shard are made."
         )

@@ -1,4 +1,8 @@
-"""Trained tensors on disk: safetensors whose header says, in JSON, where they come from."""
+"""Trained tensors on disk: safetensors whose header says, in JSON, where they come from.
+
+The format has no checksum of its own, so the header holds one over tensors, configuration and
+facts.
+"""
 
 import hashlib
 import json
@@ -10,15 +14,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from consonance.errors import InputError
+from consonance.errors import DamagedFileError, InputError
 from consonance.files import replacing
 
 _KEY = "consonance"
-
-
-def digest(configuration: Mapping[str, Any]) -> str:
-    """Returns the SHA-256 of a configuration's canonical JSON."""
-    return hashlib.sha256(_json(configuration).encode("utf-8")).hexdigest()
 
 
 def write(
@@ -36,9 +35,13 @@ def write(
         configuration: everything that the tensors depend on; fit for JSON.
         **facts: whatever else belongs to them (epoch, scores); fit for JSON.
     """
-    header = {"configuration": configuration, "digest": digest(configuration), "facts": facts}
+    arrays = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    header = {
+        "configuration": configuration,
+        "facts": facts,
+        "checksum": _checksum(arrays, configuration, facts),
+    }
     with replacing(path) as temporary:
-        arrays = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
         save_file(arrays, temporary, metadata={_KEY: _json(header)})
 
 
@@ -55,8 +58,9 @@ def read(
         tensors and facts; the facts include `configuration`.
 
     Raises:
-        InputError: the file is missing, damaged or no checkpoint of this workflow, or was made
-            under another configuration (what differs is named).
+        InputError: the file is missing, or was made under another configuration (what differs is
+            named).
+        DamagedFileError: its content is not what this workflow wrote.
     """
     path = Path(path)
     try:
@@ -64,15 +68,16 @@ def read(
             header = json.loads((stream.metadata() or {})[_KEY])
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
         made_under, facts = header["configuration"], header["facts"]
-        whole = header["digest"] == digest(made_under)
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        whole = header["checksum"] == _checksum(tensors, made_under, facts)
+    except OSError as error:
         raise InputError(
-            f"The checkpoint {path} is missing, damaged or not made by this workflow ({error}); "
-            "remove it and run again."
+            f"The checkpoint {path} cannot be read ({error.strerror or error})."
         ) from error
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise DamagedFileError(path, f"no checkpoint of this workflow: {error}") from error
     if not whole:
-        raise InputError(f"The checkpoint {path} was altered; remove it and run again.")
-    if configuration is not None and digest(configuration) != header["digest"]:
+        raise DamagedFileError(path, "its checksum does not fit its content")
+    if configuration is not None and _json(configuration) != _json(made_under):
         differing = _differences(made_under, json.loads(_json(configuration)))
         raise InputError(
             f"The checkpoint {path} was made under another configuration (different: "
@@ -80,6 +85,17 @@ def read(
             f"{path.parent} to start anew."
         )
     return tensors, {**facts, "configuration": made_under}
+
+
+def _checksum(
+    arrays: Mapping[str, np.ndarray], configuration: Mapping[str, Any], facts: Mapping[str, Any]
+) -> str:
+    """Returns the SHA-256 of all that a checkpoint holds."""
+    whole = hashlib.sha256(_json([configuration, facts]).encode("utf-8"))
+    for name, array in sorted(arrays.items()):
+        whole.update(_json([name, str(array.dtype), array.shape]).encode("utf-8"))
+        whole.update(array.tobytes())
+    return whole.hexdigest()
 
 
 def _differences(a: Any, b: Any, where: str = "") -> list[str]:

@@ -7,8 +7,9 @@ floating-point noise; padding, and with it the size of the groups, changes time 
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from consonance.adaptation.modules import AdaptedEncoder
 from consonance.adaptation.results import CURVES, Result
 from consonance.adaptation.stages import Clips, Run
 from consonance.arrangement import Arranged
-from consonance.errors import InputError
+from consonance.errors import DamagedFileError, InputError
 
 logger = logging.getLogger(__name__)
 
@@ -126,8 +127,11 @@ class Trainer:
         done: dict[Run, Result] = {}
         for run in runs:
             path = self.folder / f"{run.name}.safetensors"
-            if path.exists():
-                done[run] = results.read(path, run, configuration=self.configuration)
+            finished = _unless_damaged(
+                path, partial(results.read, run=run, configuration=self.configuration)
+            )
+            if finished is not None:
+                done[run] = finished
                 progress.total -= settings.epochs * len(clips[run].train)
                 logger.info("%s was finished before.", run.name)
                 continue
@@ -179,8 +183,11 @@ class Trainer:
         curves = np.full((settings.epochs, len(CURVES)), np.nan)
         best_epoch, best = 0, model.tensors()
         first, before = 1, 0.0
-        if self._partial(run).exists():
-            first, best_epoch, best, before = self._resume(run, optimiser, curves)
+        interrupted = _unless_damaged(
+            self._partial(run), partial(checkpoints.read, configuration=self.configuration)
+        )
+        if interrupted is not None:
+            first, best_epoch, best, before = self._resume(*interrupted, optimiser, curves)
             progress.done += (first - 1) * len(clips.train)
             progress.began = time.monotonic()
             progress.total -= progress.done
@@ -278,10 +285,13 @@ class Trainer:
         )
 
     def _resume(
-        self, run: Run, optimiser: torch.optim.Optimizer, curves: np.ndarray
+        self,
+        tensors: Mapping[str, np.ndarray],
+        facts: Mapping[str, Any],
+        optimiser: torch.optim.Optimizer,
+        curves: np.ndarray,
     ) -> tuple[int, int, dict[str, np.ndarray], float]:
         """Puts model and optimiser where they were; returns next and best epoch, best, seconds."""
-        tensors, facts = checkpoints.read(self._partial(run), configuration=self.configuration)
         names = list(self.model.trained)
         self.model.load({name: tensors[name] for name in names})
         curves[: facts["epoch"]] = tensors["result/curves"]
@@ -297,6 +307,21 @@ class Trainer:
             }
         best = {name: tensors[f"best/{name}"] for name in names}
         return facts["epoch"] + 1, facts["best_epoch"], best, facts["seconds"]
+
+
+def _unless_damaged(path: Path, read: Callable[[Path], Any]) -> Any:
+    """Returns what `read` finds in a file of the folder; None if there is none or it is damaged.
+
+    A damaged file is deleted, and the run that it belongs to is trained anew.
+    """
+    if not path.exists():
+        return None
+    try:
+        return read(path)
+    except DamagedFileError as error:
+        logger.warning("%s. It was deleted, and what it held is trained anew.", error.found)
+        path.unlink()
+        return None
 
 
 def _better(row: np.ndarray, best: np.ndarray) -> bool:
