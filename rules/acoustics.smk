@@ -11,8 +11,8 @@ rule measure_acoustics:
         "../envs/acoustics.yaml"
     threads: 2
     resources:
-        mem_mb=growing(2000),
-        runtime=lasting(120),
+        mem_mb=growing(NEEDS.functionals),
+        runtime=lasting(NEEDS.functionals),
     params:
         rate=settings("acoustics", "sampling_rate"),
         code=code("measure_acoustics.py"),

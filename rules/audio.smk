@@ -13,8 +13,8 @@ rule resample:
         "../envs/audio.yaml"
     threads: 2
     resources:
-        mem_mb=growing(2000),
-        runtime=lasting(60),
+        mem_mb=growing(NEEDS.resampling),
+        runtime=lasting(NEEDS.resampling),
     params:
         clips_per_shard=settings("extraction", "clips_per_shard"),
         code=code("resample.py"),

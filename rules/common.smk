@@ -10,7 +10,7 @@ os.environ.update(HF_HUB_OFFLINE="1")
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from consonance import configuration, planning
+from consonance import budget, configuration, planning
 from consonance.adaptation import approaches, naming
 from consonance.errors import InputError
 from consonance.fingerprint import fingerprint
@@ -23,6 +23,7 @@ try:
     PLAN = planning.Plan(config)
     APPROACHES = approaches.resolve(config["adaptation"])
     ADAPTED = approaches.read(APPROACHES)
+    NEEDS = budget.Needs(config, PLAN)
 except InputError as error:
     raise WorkflowError(str(error))
 
@@ -82,12 +83,16 @@ def resource(path):
 
 
 def growing(megabytes):
-    """Memory (MB) for a job, more with every attempt."""
+    """Memory (MB) for a job, more with every attempt: a number, or a method of NEEDS."""
+    if callable(megabytes):
+        return lambda wildcards, attempt: megabytes(wildcards).memory * attempt
     return lambda wildcards, attempt: int(megabytes * attempt)
 
 
 def lasting(minutes):
-    """Run time (minutes) for a job, more with every attempt."""
+    """Run time (minutes) for a job, more with every attempt: a number, or a method of NEEDS."""
+    if callable(minutes):
+        return lambda wildcards, attempt: minutes(wildcards).minutes * attempt
     return lambda wildcards, attempt: int(minutes * attempt)
 
 

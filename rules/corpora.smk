@@ -86,8 +86,8 @@ rule scan_corpus:
         "../envs/audio.yaml"
     threads: 4
     resources:
-        mem_mb=growing(2000),
-        runtime=lasting(60),
+        mem_mb=growing(NEEDS.scanning),
+        runtime=lasting(NEEDS.scanning),
     params:
         root=lambda wildcards: PLAN.root(wildcards.corpus),
         adapter=lambda wildcards: settings("corpora", wildcards.corpus, "adapter"),
@@ -122,8 +122,8 @@ rule draw_splits:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
-        runtime=lasting(10),
+        mem_mb=growing(NEEDS.drawing),
+        runtime=lasting(NEEDS.drawing),
     params:
         fractions=settings("splits", "fractions"),
         seeds=settings("splits", "seeds"),
@@ -145,8 +145,8 @@ rule draw_folds:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
-        runtime=lasting(10),
+        mem_mb=growing(NEEDS.drawing),
+        runtime=lasting(NEEDS.drawing),
     params:
         folds=settings("fad", "actor_folds"),
         seed=settings("fad", "actor_fold_seed"),

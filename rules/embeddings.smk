@@ -40,10 +40,11 @@ rule describe_model:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=lasting(15),
+        mem_mb=growing(NEEDS.describing),
+        runtime=lasting(NEEDS.describing),
     params:
         model=lambda wildcards: PLAN.model_identity(wildcards.model),
+        versions=lambda wildcards: PLAN.model_versions(wildcards.model),
         code=code("describe_model.py"),
     script:
         "../workflow/scripts/describe_model.py"
@@ -69,8 +70,8 @@ rule extract:
         "../envs/torch.yaml"
     threads: 4
     resources:
-        mem_mb=growing(8000),
-        runtime=lasting(240),
+        mem_mb=growing(NEEDS.extraction),
+        runtime=lasting(NEEDS.extraction),
         gpu=1 if settings("compute", "device") != "cpu" else 0,
     params:
         precision=settings("extraction", "precision"),

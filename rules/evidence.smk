@@ -13,8 +13,8 @@ rule estimate_intervals:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=growing(3000),
-        runtime=lasting(60),
+        mem_mb=growing(NEEDS.comparing),
+        runtime=lasting(NEEDS.comparing),
     params:
         probes=WHOSE,
         emotions=settings("experiment", "emotions"),
@@ -40,8 +40,8 @@ rule compare_probes:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=growing(3000),
-        runtime=lasting(60),
+        mem_mb=growing(NEEDS.comparing),
+        runtime=lasting(NEEDS.comparing),
     params:
         probes=WHOSE,
         kinds=settings("evidence", "comparisons"),
@@ -69,8 +69,8 @@ rule measure_emotion_bias:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=growing(3000),
-        runtime=lasting(60),
+        mem_mb=growing(NEEDS.comparing),
+        runtime=lasting(NEEDS.comparing),
     params:
         probes=WHOSE,
         weights=WEIGHTS,
@@ -108,8 +108,8 @@ rule check_claims:
         "../envs/statistics.yaml"
     threads: 1
     resources:
-        mem_mb=growing(3000),
-        runtime=lasting(60),
+        mem_mb=growing(NEEDS.comparing),
+        runtime=lasting(NEEDS.comparing),
     params:
         probes=WHOSE,
         models=MODELS,

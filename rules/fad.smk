@@ -19,8 +19,8 @@ rule measure_fad:
         "../envs/statistics.yaml"
     threads: 2
     resources:
-        mem_mb=growing(4000),
-        runtime=lasting(60),
+        mem_mb=growing(NEEDS.distances),
+        runtime=lasting(NEEDS.distances),
     params:
         levels=settings("fad", "levels"),
         domains=settings("experiment", "domains"),

@@ -17,8 +17,8 @@ rule train_probes:
         "../envs/statistics.yaml"
     threads: 2
     resources:
-        mem_mb=growing(3000),
-        runtime=lasting(30),
+        mem_mb=growing(NEEDS.probing),
+        runtime=lasting(NEEDS.probing),
     params:
         probes={
             key: value

@@ -20,8 +20,8 @@ rule measure_similarity:
         "../envs/statistics.yaml"
     threads: 4
     resources:
-        mem_mb=growing(6000),
-        runtime=lasting(120),
+        mem_mb=growing(NEEDS.similarity),
+        runtime=lasting(NEEDS.similarity),
     params:
         domains=DOMAINS,
         emotions=settings("experiment", "emotions"),

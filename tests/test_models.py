@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from transformers import Wav2Vec2Config, Wav2Vec2Model
 
-from consonance import encoders, models
+from consonance import encoders, files, models
 from consonance.errors import InputError
 
 TINY = {
@@ -74,3 +75,28 @@ def test_a_gpu_is_taken_when_there_is_one(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert models.choose_device("auto") == "cuda"
     assert models.choose_device("cpu") == "cpu"
+
+
+@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
+def test_a_swapped_setting_is_noticed_too(tmp_path, name):
+    Wav2Vec2Model(Wav2Vec2Config(**TINY)).save_pretrained(tmp_path)
+    files.write_json(
+        {"sampling_rate": 16000, "do_normalize": True}, tmp_path / "preprocessor_config.json"
+    )
+    record = models.describe(
+        encoders.ModelSpec(
+            name="mine", family="wav2vec2", source="folder", sampling_rate=16000, folder=tmp_path
+        )
+    )
+    models.load(record, device="cpu", precision="float32")
+    (tmp_path / name).write_text((tmp_path / name).read_text() + "\n")
+    with pytest.raises(InputError, match=f"{name} in .* changed since.*--forcerun describe_model"):
+        models.load(record, device="cpu", precision="float32")
+
+
+def test_the_estimate_of_a_job_without_a_gpu():
+    job = {"audio_seconds": 7200.0, "parameters": 94_400_000, "audio_per_second": 12.0}
+    said = models.cpu_notice("auto", "cpu", **job)
+    assert "There is no GPU" in said and "about 11 minutes for 2.0 hours of audio" in said
+    assert models.cpu_notice("cpu", "cpu", **job) == ""
+    assert models.cpu_notice("auto", "cuda", **job) == ""

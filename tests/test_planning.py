@@ -1,6 +1,9 @@
+import os
+
 import pytest
 
 from consonance import planning
+from consonance.budget import BASE, ModelSize
 from consonance.errors import InputError
 
 
@@ -124,3 +127,34 @@ def test_figures_name_things_in_the_order_of_the_configuration(default_config):
     assert order["approach"] == ["baseline", "ws", "peft"]
     assert order["training"] == ["direct", "two-stage"]
     assert order["direction"] == ["speech-to-song", "song-to-speech"]
+
+
+def test_the_size_of_a_model_comes_from_its_files_once_they_are_there(default_config, tmp_path):
+    default_config["resources"] = str(tmp_path)
+    plan = planning.Plan(default_config)
+    assert plan.model_size("wav2vec2-base") == BASE
+    folder = tmp_path / "models/wav2vec2-base@0b5b8e868dd8"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"hidden_size": 1024, "num_hidden_layers": 24}')
+    assert plan.model_size("wav2vec2-base") == ModelSize(1024, 24)
+    (folder / "config.json").write_text("no JSON")
+    assert plan.model_size("wav2vec2-base") == BASE
+
+
+def test_the_size_of_a_random_model_is_its_architecture(demo_config):
+    plan = planning.Plan(demo_config)
+    assert plan.model_size("tiny-mert") == ModelSize(32, 12)
+    assert plan.model_size("tiny-whisper") == ModelSize(32, 12)
+
+
+def test_another_file_under_the_same_name_is_another_version(default_config, tmp_path):
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"one")
+    os.utime(weights, (1000, 1000))
+    default_config["models"]["wav2vec2-base"].update(source="folder", folder=str(tmp_path))
+    plan = planning.Plan(default_config)
+    before = plan.model_versions("wav2vec2-base")
+    weights.write_bytes(b"two")
+    os.utime(weights, (500, 500))
+    assert plan.model_versions("wav2vec2-base") != before
+    assert plan.model_versions("mert-v1-95m") == []

@@ -6,10 +6,20 @@ from consonance import extraction, files, jobs, models, tables
 
 with jobs.running(snakemake):
     record = files.read_json(snakemake.input.model)
-    device = models.choose_device(snakemake.config["compute"]["device"])
+    compute = snakemake.config["compute"]
+    device = models.choose_device(compute["device"])
     encoder = models.load(record, device=device, precision=snakemake.params.precision)
     rows = tables.read(snakemake.input.audio)
     rows["path"] = [str(Path(snakemake.input.wavs) / name) for name in rows["file"]]
+    notice = models.cpu_notice(
+        compute["device"],
+        device,
+        audio_seconds=float(rows["samples"].sum()) / encoder.sampling_rate,
+        parameters=record["parameters"],
+        audio_per_second=compute["audio_per_second"],
+    )
+    if notice:
+        jobs.warn(notice)
     batch_seconds = snakemake.config["extraction"]["batch_seconds"]
     extraction.extract_shard(
         rows,

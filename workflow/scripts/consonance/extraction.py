@@ -140,7 +140,13 @@ def extract_shard(
         "seconds": seconds,
         "batch_seconds": run.batch_samples / encoder.sampling_rate,
     }
-    logger.info("%d clips of %s in %.1f s", len(rows), encoder.name, seconds)
+    logger.info(
+        "%d clips of %s in %.1f s: %.1f seconds of audio per second",
+        len(rows),
+        encoder.name,
+        seconds,
+        summary["audio_seconds"] / max(seconds, 1e-9),
+    )
     return summary
 
 

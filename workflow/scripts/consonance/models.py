@@ -1,17 +1,21 @@
 """Models as the workflow knows them: described once, and loaded only if they are still the same."""
 
 import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from consonance import encoders
+from consonance import budget, encoders
 from consonance.errors import InputError
 from consonance.files import sha256
 
 logger = logging.getLogger(__name__)
+
+# Change what a model computes without a change of its weights.
+SETTINGS_FILES = ("config.json", "preprocessor_config.json")
 
 
 def specify(entry: Mapping[str, Any]) -> encoders.ModelSpec:
@@ -31,8 +35,8 @@ def describe(spec: encoders.ModelSpec) -> dict[str, Any]:
         spec: the model.
 
     Returns:
-        `Encoder.record()` (sizes, rates, SHA-256 of the weights), and under `spec` what `load`
-        needs to build it again. Fit for JSON.
+        `Encoder.record()` (sizes, rates, SHA-256 of the weights and of the files that say how they
+        are used), and under `spec` what `load` needs to build it again. Fit for JSON.
 
     Raises:
         InputError: the model cannot be loaded as its family expects.
@@ -46,6 +50,9 @@ def describe(spec: encoders.ModelSpec) -> dict[str, Any]:
         record["dim"],
         record["frames_per_second"],
     )
+    if spec.folder is not None:
+        present = [name for name in SETTINGS_FILES if (spec.folder / name).is_file()]
+        record["sha256"] |= {name: sha256(spec.folder / name) for name in present}
     keys = ("name", "family", "source", "sampling_rate", "normalise", "seed")
     again = {key: getattr(spec, key) for key in keys}
     again["folder"] = None if spec.folder is None else str(spec.folder)
@@ -101,3 +108,25 @@ def choose_device(wanted: str) -> str:
         )
     logger.warning("There is no GPU: this job runs on the CPU and takes longer.")
     return "cpu"
+
+
+def cpu_notice(
+    wanted: str, device: str, *, audio_seconds: float, parameters: int, audio_per_second: float
+) -> str:
+    """Returns what to say when a job takes the CPU for want of a GPU; '' if it does not.
+
+    Args:
+        wanted: `compute.device`.
+        device: what `choose_device` chose.
+        audio_seconds: length of the recordings that the job embeds.
+        parameters: of the model.
+        audio_per_second: `compute.audio_per_second`.
+    """
+    if wanted != "auto" or device != "cpu":
+        return ""
+    seconds = budget.embedding_seconds(audio_seconds, parameters, audio_per_second=audio_per_second)
+    return (
+        f"There is no GPU, so this job runs on the CPU: about {math.ceil(seconds / 60):,} minutes "
+        f"for {audio_seconds / 3600:.1f} hours of audio (compute.audio_per_second is "
+        f"{audio_per_second:g}). Set compute.device to `cpu` to do so without this warning."
+    )

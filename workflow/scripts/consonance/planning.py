@@ -6,6 +6,8 @@ from typing import Any
 
 from consonance import corpora
 from consonance.adaptation import naming
+from consonance.budget import BASE, ModelSize
+from consonance.files import read_json
 
 # The encoders of arXiv 2409.17899 (section III-B) by the repository of their weights.
 PAPER_REPOSITORIES = {
@@ -31,7 +33,7 @@ class Plan:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._config = config
-        self._shards: dict[str, list[str]] = {}
+        self._clips: dict[str, int] = {}
 
     # Corpora ------------------------------------------------------------------------------------
 
@@ -55,23 +57,25 @@ class Plan:
             return [root]
         return [str(path) for path in corpora.list_audio_files(entry["adapter"], Path(root))]
 
-    def shards(self, corpus: str) -> list[str]:
-        """Returns the names of a corpus's shards, such as `0-of-2`."""
-        if corpus not in self._shards:
+    def clips(self, corpus: str) -> int:
+        """Returns how many clips of a corpus are planned for: counted if it is there."""
+        if corpus not in self._clips:
             entry = self._config["corpora"][corpus]
-            size = self._config["extraction"]["clips_per_shard"]
             if entry["source"] == "folder":
                 chosen = ("emotions", "domains", "speakers_in_all_domains")
-                clips = corpora.expected_clips(
+                self._clips[corpus] = corpora.expected_clips(
                     entry["adapter"],
                     Path(entry["path"]),
                     **{key: self._config["experiment"][key] for key in chosen},
                 )
             else:
-                clips = entry["planned_clips"]
-            count = max(1, -(-clips // size))
-            self._shards[corpus] = [f"{index}-of-{count}" for index in range(count)]
-        return self._shards[corpus]
+                self._clips[corpus] = entry["planned_clips"]
+        return self._clips[corpus]
+
+    def shards(self, corpus: str) -> list[str]:
+        """Returns the names of a corpus's shards, such as `0-of-2`."""
+        count = max(1, -(-self.clips(corpus) // self._config["extraction"]["clips_per_shard"]))
+        return [f"{index}-of-{count}" for index in range(count)]
 
     # Models -------------------------------------------------------------------------------------
 
@@ -110,6 +114,36 @@ class Plan:
             "normalise": entry.get("normalise"),
             **identity,
         }
+
+    def model_versions(self, model: str) -> list[list[int]]:
+        """Returns size and date of the files of a model in the user's own folder.
+
+        As a rule parameter they show another file under the same name, of whatever date; Snakemake
+        itself sees newer files only.
+        """
+        if self._config["models"][model]["source"] != "folder":
+            return []
+        stats = [Path(path).stat() for path in self.model_files(model)]
+        return [[stat.st_size, stat.st_mtime_ns] for stat in stats]
+
+    def model_size(self, model: str) -> ModelSize:
+        """Returns the size that a model's jobs are planned for.
+
+        It is read from `architecture`, or from the `config.json` of the model's folder; a base-size
+        model is planned for while that is not there yet, or says nothing.
+        """
+        folder = self.model_folder(model)
+        fields = self._config["models"][model].get("architecture", {})
+        if folder is not None:
+            try:
+                fields = read_json(Path(folder) / "config.json")
+            except (OSError, ValueError):
+                # Not there yet, or unusable, which the rule describe_model says.
+                return BASE
+        return ModelSize(
+            dim=fields.get("hidden_size", fields.get("d_model", BASE.dim)),
+            blocks=fields.get("num_hidden_layers", fields.get("encoder_layers", BASE.blocks)),
+        )
 
     def audio(self, corpus: str, model: str, shard: str) -> str:
         """Returns the table of a shard's resampled clips at the model's sampling rate."""
