@@ -1,6 +1,5 @@
 """The workflow as Snakemake runs it: to the end, and again after each kind of change."""
 
-import hashlib
 import re
 import shutil
 import subprocess
@@ -9,21 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from workspace import copy_project, digests
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
-
-PARTS = (
-    "Snakefile",
-    "config.yaml",
-    "CITATION.cff",
-    "rules",
-    "workflow",
-    "envs",
-    "profiles",
-    "tests/demo",
-)
-# What a run says about itself; everything else must repeat to the byte.
-NOT_RESULTS = {"logs", "benchmarks", "report/run_times.html", "report/versions.html"}
 
 
 def snakemake(folder: Path, *arguments: str) -> str:
@@ -45,31 +32,11 @@ def planned(folder: Path) -> set[str]:
     return set(re.findall(r"^(?:local)?rule (\w+):", said, flags=re.MULTILINE)) - {"all"}
 
 
-def digests(folder: Path) -> dict[str, str]:
-    """Returns the SHA-256 of every result, by path."""
-    root = folder / "results"
-    return {
-        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(root.rglob("*"))
-        if path.is_file()
-        and path.relative_to(root).parts[0] not in NOT_RESULTS
-        and str(path.relative_to(root)) not in NOT_RESULTS
-        and not path.name.startswith(".snakemake")
-    }
-
-
 @pytest.fixture(scope="module")
 def finished(project, tmp_path_factory) -> Path:
     """A copy of the project in which the small demonstration has run."""
     folder = tmp_path_factory.mktemp("project")
-    for part in PARTS:
-        source = project / part
-        target = folder / part
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, target)
+    copy_project(project, folder)
     snakemake(folder)
     return folder
 

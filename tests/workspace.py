@@ -1,0 +1,43 @@
+"""A copy of the project to run the workflow in, and what tells two runs' results apart."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+PARTS = (
+    "Snakefile",
+    "config.yaml",
+    "CITATION.cff",
+    "rules",
+    "workflow",
+    "envs",
+    "profiles",
+    "tests/demo",
+)
+# What a run says about itself; everything else must repeat to the byte.
+NOT_RESULTS = {"logs", "benchmarks", "report/run_times.html", "report/versions.html"}
+
+
+def copy_project(project: Path, folder: Path) -> None:
+    """Copies what the workflow consists of into a folder."""
+    for part in PARTS:
+        source = project / part
+        target = folder / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Returns the SHA-256 of every result, by path."""
+    root = folder / "results"
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+        and path.relative_to(root).parts[0] not in NOT_RESULTS
+        and str(path.relative_to(root)) not in NOT_RESULTS
+        and not path.name.startswith(".snakemake")
+    }
