@@ -15,8 +15,8 @@ rule train_adaptation_pooled:
         "../envs/adaptation.yaml"
     threads: 2
     resources:
-        mem_mb=growing(3000),
-        runtime=lasting(30),
+        mem_mb=growing(NEEDS.adapting_pooled),
+        runtime=lasting(NEEDS.adapting_pooled),
     params:
         approaches=pooled_approaches,
         domains=DOMAINS,
@@ -50,8 +50,8 @@ rule train_adaptation_peft:
         "../envs/adaptation.yaml"
     threads: 4
     resources:
-        mem_mb=growing(12000),
-        runtime=lasting(1440),
+        mem_mb=growing(NEEDS.adapting),
+        runtime=lasting(NEEDS.adapting),
         gpu=1 if settings("compute", "device") != "cpu" else 0,
     params:
         approach=lambda wildcards: trained(wildcards.approach),

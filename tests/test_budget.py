@@ -17,6 +17,8 @@ METHODS = (
     "distances",
     "similarity",
     "probing",
+    "adapting_pooled",
+    "adapting",
     "comparing",
 )
 LARGE = {"hidden_size": 1024, "num_hidden_layers": 24}
@@ -49,6 +51,7 @@ def test_every_job_asks_for_enough_to_start(demo_config, method):
         ("distances", 1100, 37 / 60),
         ("similarity", 1100, 118 / 60),
         ("probing", 400, 8 / 60),
+        ("adapting_pooled", 480, 15 / 60),
     ],
 )
 def test_what_was_measured_fits_and_a_24_gb_machine_is_enough(

@@ -33,6 +33,9 @@ FUNCTIONALS_AUDIO = 75
 FAD_SECONDS = 37
 SIMILARITY_SECONDS = 118
 PROBE_SECONDS = 8
+POOLED_SECONDS = 4.5  # 80 runs of one approach, in the run on real recordings
+POOLED_EPOCHS = 300
+DAY_MINUTES = 1440
 COMPARISON_SECONDS = 600  # assumed: the comparisons of the whole run were not timed
 
 # Memory (MB) of a process before it has any data.
@@ -41,6 +44,12 @@ TORCH_MB = 450
 # The CUDA libraries' share of the host's memory: assumed, since it was not measured.
 CUDA_MB = 3000
 WINDOW_MB_PER_SECOND = 15  # activations of one pass on a CPU: 0.44 GB for 30 s
+# Activations that training keeps per second of audio, of a base-size model: assumed from some 20
+# tensors a block, 50 frames/s.
+TRAINED_MB_PER_SECOND = 40
+# The input of the first block: 50 of Wav2Vec 2.0 and Whisper, 75 of MERT. Whisper's clips are all as
+# long as its window (30 s), for which the attempts after the first leave room.
+FRAMES_PER_SECOND = 75
 BYTES_PER_CLIP = 5000  # manifest row, label and inspection of one recording: 0.4 GB for 100,000
 FRAMES_PER_BUFFER = 2048  # extraction.BUFFER_FRAMES, which would import torch
 FLOAT32, FLOAT64 = 4, 8
@@ -202,6 +211,31 @@ class Needs:
         seconds *= len(self._config["splits"]["seeds"]) / MEASURED_SEEDS
         seconds *= self._config["probes"]["epochs"] / MEASURED_EPOCHS
         return need(_table(clips) + 3 * size.means_bytes(clips) / MB, seconds)
+
+    def adapting_pooled(self, wildcards: Any) -> Need:
+        """Trains everything that needs clip means only, of one model and scheme."""
+        size, clips = self._plan.model_size(wildcards.model), self._plan.clips(wildcards.corpus)
+        adaptation = self._config["adaptation"]
+        seconds = POOLED_SECONDS * clips / MEASURED_CLIPS * _relative(size, power=1)
+        seconds *= len(self._config["splits"]["seeds"]) / MEASURED_SEEDS
+        seconds *= adaptation["training"]["epochs"] / POOLED_EPOCHS * len(adaptation["run"])
+        return need(_table(clips) + 3 * size.means_bytes(clips) / MB, seconds)
+
+    def adapting(self, wildcards: Any) -> Need:
+        """Trains an approach that changes the encoder.
+
+        In memory: the input of the first block for every frame of the corpus, once, and the
+        activations of a batch, of which training keeps those of every block. The time is a day: a
+        job that is cut short goes on from its last epoch.
+        """
+        size = self._plan.model_size(wildcards.model)
+        seconds = self._plan.clips(wildcards.corpus) * self._clip_seconds(wildcards)
+        frames = seconds * FRAMES_PER_SECOND * size.dim * FLOAT32 / MB
+        # On a GPU the activations are in its own memory.
+        batch = self._config["adaptation"]["batch_seconds"]["cpu"]
+        kept = TRAINED_MB_PER_SECOND * batch * _relative(size, power=1)
+        memory = TORCH_MB + CUDA_MB + _weights(size) + frames + kept
+        return Need(memory=need(memory, 0).memory, minutes=DAY_MINUTES)
 
     def comparing(self, wildcards: Any) -> Need:
         """Compares the predictions of all probes: a row per test clip, state and seed."""
