@@ -7,6 +7,7 @@ import logging
 import re
 import socket
 import stat
+import subprocess
 import threading
 import time
 import urllib.parse
@@ -581,8 +582,10 @@ def test_unpack_never_overwrites(tmp_path):
 
 def test_building_replaces_empty_folders_and_clears_what_a_killed_run_left(tmp_path):
     (tmp_path / "out" / "Actor_01").mkdir(parents=True)
-    (tmp_path / ".out.building").mkdir()
-    (tmp_path / ".out.building" / "half").write_bytes(b"half")
+    dead = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True)
+    left = tmp_path / f".out.{socket.gethostname()}.{dead.stdout.strip()}.building"
+    left.mkdir()
+    (left / "half").write_bytes(b"half")
     with folders.building(tmp_path / "out") as temporary:
         assert list(temporary.iterdir()) == []
         (temporary / "a").write_bytes(b"a")

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,12 +27,46 @@ def test_a_failure_leaves_the_old_file_and_no_rest(tmp_path):
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_what_a_killed_job_left_is_cleared(tmp_path):
-    rest = tmp_path / ".a.txt.partial"
-    rest.mkdir()
-    (rest / "a.txt").write_text("half")
-    files.write_text("whole", tmp_path / "a.txt")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+HALF = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+from consonance import files
+with files.replacing(sys.argv[2]) as temporary:
+    temporary.write_text("half")
+    if sys.argv[3] == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+
+
+def writer(project, target, then):
+    """Another process in the middle of writing `target`."""
+    command = [sys.executable, "-c", HALF, project / "workflow/scripts", target, then]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_what_a_killed_job_left_is_cleared(project, tmp_path):
+    target = tmp_path / "a.txt"
+    assert writer(project, target, "die").wait() == -9
+    (rest,) = tmp_path.iterdir()
+    assert rest.name.endswith(".partial") and (rest / "a.txt").read_text() == "half"
+    files.write_text("whole", target)
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_job_that_outlived_its_run_does_not_get_in_the_way(project, tmp_path):
+    """As after Snakemake alone was killed: the old job still writes, a new one does too."""
+    target = tmp_path / "a.txt"
+    with writer(project, target, "wait") as old:
+        assert old.stdout.readline() == "writing\n"
+        with files.replacing(target) as temporary:
+            temporary.write_text("whole")
+            assert len(list(tmp_path.iterdir())) == 2
+        assert target.read_text() == "whole"
+        old.communicate("")
+    assert old.returncode == 0
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_csv_keeps_every_digit(tmp_path):

@@ -30,9 +30,9 @@ def copy_project(project: Path, folder: Path) -> None:
             shutil.copy(source, target)
 
 
-def digests(folder: Path) -> dict[str, str]:
-    """Returns the SHA-256 of every result, by path."""
-    root = folder / "results"
+def digests(folder: Path, part: str = "results") -> dict[str, str]:
+    """Returns the SHA-256 of every result (or resource), by path."""
+    root = folder / part
     return {
         str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(root.rglob("*"))

@@ -1,9 +1,11 @@
 """Files that are either whole or absent: every write goes to a temporary name first."""
 
+import glob
 import hashlib
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,9 +31,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # One fixed name: what a killed job left behind is cleared by the next, not piled up.
-    folder = path.parent / f".{path.name}.partial"
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = own_folder(path, "partial")
     folder.mkdir()
     try:
         temporary = folder / path.name
@@ -41,6 +41,39 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def own_folder(path: str | os.PathLike[str], ending: str) -> Path:
+    """Returns a folder beside `path`, not existing yet, that no other process works in.
+
+    What killed processes of this machine left for the same path is removed, so that it does not
+    pile up. A process that still runs keeps its folder: where Snakemake alone was killed, its jobs
+    go on and must not get in the way of those that a new run starts.
+
+    Args:
+        path: what is being made.
+        ending: the last part of the folder's name, which says what it is.
+    """
+    path = Path(path)
+    host = socket.gethostname()
+    prefix = f".{path.name}.{host}."
+    for left in path.parent.glob(f"{glob.escape(prefix)}*.{ending}"):
+        writer = left.name.removeprefix(prefix).removesuffix(f".{ending}")
+        if writer.isdigit() and not _is_running(int(writer)):
+            shutil.rmtree(left, ignore_errors=True)
+    own = path.parent / f"{prefix}{os.getpid()}.{ending}"
+    shutil.rmtree(own, ignore_errors=True)
+    return own
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:

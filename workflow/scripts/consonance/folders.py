@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from consonance import files
 from consonance.errors import InputError
 
 
@@ -21,8 +22,8 @@ def holds_files(folder: str | os.PathLike[str]) -> bool:
 def building(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields an empty folder beside `folder` that takes its place if the block succeeds.
 
-    The name is fixed (`.<name>.building`), so that what a killed run left there is cleared by the
-    next one. On any error the temporary folder is removed.
+    What a killed run left there is cleared by the next one. On any error the temporary folder is
+    removed.
 
     Args:
         folder: the folder to make; it may exist only if it holds no file (a workflow manager makes
@@ -40,8 +41,7 @@ def building(folder: str | os.PathLike[str]) -> Iterator[Path]:
             f"{folder} holds files already and nothing is overwritten; remove it or choose another "
             "folder."
         )
-    temporary = folder.with_name(f".{folder.name}.building")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = files.own_folder(folder, "building")
     temporary.mkdir(parents=True)
     try:
         yield temporary
