@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from threadpoolctl import threadpool_info
 
 from consonance import jobs
@@ -52,6 +53,20 @@ def test_blas_uses_the_threads_of_the_rule(snakemake):
         blas = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
         assert blas
         assert {pool["num_threads"] for pool in blas} == {1}
+
+
+def test_torch_uses_the_threads_of_the_rule_and_the_log_says_so(snakemake):
+    before = torch.get_num_threads()
+    try:
+        for threads in (2, 1):
+            snakemake.threads = threads
+            with jobs.running(snakemake):
+                assert torch.get_num_threads() == threads
+            (line,) = [line for line in log_of(snakemake).splitlines() if " threads (" in line]
+            assert f"a_rule has {threads} threads" in line
+            assert f"torch {threads}" in line
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_logging_is_left_as_it_was(snakemake):

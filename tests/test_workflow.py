@@ -8,21 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from workspace import copy_project, digests
+from workspace import copy_project, digests, snakemake
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
-
-
-def snakemake(folder: Path, *arguments: str) -> str:
-    """Runs Snakemake in a copy of the project and returns all that it says."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-    command += ["--configfile", "tests/demo/config.yaml", "tests/demo/small.yaml"]
-    if (folder / "changes.yaml").exists():
-        command.append("changes.yaml")
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said[-5000:]
-    return said
 
 
 def planned(folder: Path) -> set[str]:

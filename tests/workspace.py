@@ -2,6 +2,8 @@
 
 import hashlib
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 PARTS = (
@@ -41,3 +43,15 @@ def digests(folder: Path, part: str = "results") -> dict[str, str]:
         and str(path.relative_to(root)) not in NOT_RESULTS
         and not path.name.startswith(".snakemake")
     }
+
+
+def snakemake(folder: Path, *arguments: str) -> str:
+    """Runs Snakemake in a copy of the project and returns all that it says."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    command += ["--configfile", "tests/demo/config.yaml", "tests/demo/small.yaml"]
+    if (folder / "changes.yaml").exists():
+        command.append("changes.yaml")
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said[-5000:]
+    return said

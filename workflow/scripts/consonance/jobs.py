@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from consonance.errors import DamagedFileError, InputError
 
@@ -49,6 +49,7 @@ def running(snakemake: Any) -> Iterator[None]:
         stack.enter_context(threadpool_limits(limits=snakemake.threads))
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(snakemake.threads)
+        logger.info("%s has %d threads (%s).", snakemake.rule, snakemake.threads, _pools())
         started = time.monotonic()
         try:
             yield
@@ -79,3 +80,11 @@ def _discard(error: DamagedFileError, snakemake: Any) -> str:
     except OSError as refusal:
         return f"{error} It could not be deleted here ({refusal.strerror})."
     return f"{error.found}. It was deleted: run the same command again and it is made anew."
+
+
+def _pools() -> str:
+    """Says how many threads each numerical library that is loaded would use now."""
+    counts = {pool["internal_api"]: pool["num_threads"] for pool in threadpool_info()}
+    if "torch" in sys.modules:
+        counts["torch"] = sys.modules["torch"].get_num_threads()
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "no libraries"
