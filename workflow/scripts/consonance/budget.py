@@ -47,8 +47,8 @@ WINDOW_MB_PER_SECOND = 15  # activations of one pass on a CPU: 0.44 GB for 30 s
 # Activations that training keeps per second of audio, of a base-size model: assumed from some 20
 # tensors a block, 50 frames/s.
 TRAINED_MB_PER_SECOND = 40
-# The input of the first block: 50 of Wav2Vec 2.0 and Whisper, 75 of MERT. Whisper's clips are all as
-# long as its window (30 s), for which the attempts after the first leave room.
+# The input of the first block: 50 of Wav2Vec 2.0 and Whisper, 75 of MERT. Whisper's clips are all
+# as long as its window (30 s), for which the attempts after the first leave room.
 FRAMES_PER_SECOND = 75
 BYTES_PER_CLIP = 5000  # manifest row, label and inspection of one recording: 0.4 GB for 100,000
 FRAMES_PER_BUFFER = 2048  # extraction.BUFFER_FRAMES, which would import torch
