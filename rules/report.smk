@@ -183,6 +183,11 @@ rule list_run_times:
 
 
 rule list_versions:
+    input:
+        environments=[
+            resource(f"../envs/{path.name}")
+            for path in sorted(Path(workflow.basedir, "envs").glob("*.yaml"))
+        ],
     output:
         report(
             f"{RESULTS}/report/versions.html",

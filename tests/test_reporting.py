@@ -192,8 +192,18 @@ def test_no_benchmarks_give_no_rows():
     assert tuple(table.columns) == provenance.RUN_TIME_COLUMNS
 
 
+def test_pins_are_read_from_every_environment(project):
+    found = provenance.pins(sorted((project / "envs").glob("*.yaml")))
+    assert found["torch"] == "2.13.0"
+    assert {"opensmile", "matplotlib", "peft", "statsmodels"} <= set(found)
+
+
 def test_versions_name_no_machine():
-    table = provenance.versions(["numpy", "no-such-package"]).set_index("software")["version"]
+    found = provenance.versions(
+        ["numpy", "no-such-package", "elsewhere"], pinned={"elsewhere": "1.2"}
+    )
+    table = found.set_index("software")["version"]
+    assert table["elsewhere"] == "1.2 (as pinned in envs)"
     assert table["numpy"] == np.__version__
     assert table["no-such-package"] == "not installed"
     assert platform.python_version() in table["Python"]

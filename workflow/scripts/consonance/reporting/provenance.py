@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 NOT_STATED = "not stated in the configuration"
 
@@ -64,17 +65,31 @@ def run_times(paths: Iterable[str | Path]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(RUN_TIME_COLUMNS))
 
 
-def versions(packages: Sequence[str]) -> pd.DataFrame:
-    """Returns the versions of Python, the operating system and installed packages.
+def pins(environments: Sequence[Path]) -> dict[str, str]:
+    """Returns package to version, as pinned in the pip sections of conda environment files."""
+    found = {}
+    for path in environments:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for entry in content["dependencies"]:
+            for line in entry["pip"] if isinstance(entry, dict) else ():
+                name, _, version = line.partition("==")
+                found[name.strip()] = version.strip()
+    return found
+
+
+def versions(packages: Sequence[str], *, pinned: Mapping[str, str]) -> pd.DataFrame:
+    """Returns the versions of Python, the operating system and packages.
 
     Nothing in it names the machine or a folder.
 
     Args:
         packages: names as on the Python Package Index.
+        pinned: of `pins`. With conda, each kind of step has an environment of its own, so that one
+            job does not see all packages.
 
     Returns:
-        software and version, Python and the system first; a package that is missing is
-        "not installed".
+        software and version, Python and the system first; a package that is missing has its pinned
+        version, marked so, or is "not installed".
     """
     rows = [
         ("Python", f"{platform.python_implementation()} {platform.python_version()}"),
@@ -84,7 +99,8 @@ def versions(packages: Sequence[str]) -> pd.DataFrame:
         try:
             version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            version = "not installed"
+            elsewhere = pinned.get(name)
+            version = f"{elsewhere} (as pinned in envs)" if elsewhere else "not installed"
         rows.append((name, version))
     return pd.DataFrame(rows, columns=["software", "version"])
 
