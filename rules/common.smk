@@ -13,6 +13,7 @@ sys.path.insert(0, str(SCRIPTS))
 from consonance import budget, configuration, planning
 from consonance.adaptation import approaches, naming
 from consonance.errors import InputError
+from consonance.files import check_writable
 from consonance.fingerprint import fingerprint
 from consonance.reporting import entries
 
@@ -26,6 +27,16 @@ try:
     NEEDS = budget.Needs(config, PLAN)
 except InputError as error:
     raise WorkflowError(str(error))
+
+
+# Before any job, and not in a dry run: that reads a finished experiment anywhere.
+onstart:
+    try:
+        for key in ("results", "resources"):
+            check_writable(config[key], key=key)
+    except InputError as error:
+        raise WorkflowError(str(error))
+
 
 RESULTS = config["results"]
 RESOURCES = config["resources"]

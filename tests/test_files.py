@@ -1,11 +1,18 @@
+import os
+import socket
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from consonance import files
+from consonance import audio, files, jobs
+from consonance.adaptation import checkpoints
+from consonance.errors import InputError
+from consonance.moments import Cell, Moments, MomentsWriter
 
 
 def test_replacing_makes_the_file_and_nothing_else(tmp_path):
@@ -99,3 +106,57 @@ def test_sha256_of_known_bytes(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert files.sha256(tmp_path / "abc") == digest
+
+
+def full_disk(monkeypatch):
+    """Puts the files being written onto /dev/full, which answers as a full disk does."""
+
+    def mkdir(folder, *arguments, **settings):
+        make(folder, *arguments, **settings)
+        if folder.name.endswith(".partial"):
+            name = folder.name.split(".", 1)[1].split(f".{socket.gethostname()}.")[0]
+            (folder / name).symlink_to("/dev/full")
+
+    make = Path.mkdir
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+
+
+def write_moments(path):
+    with MomentsWriter(path, states=1, dim=400) as writer:
+        cell = Moments.of(np.ones((3, 400)))
+        writer.add(Cell("speech", "sad", 0), [cell], clips=3)
+
+
+WRITERS = {
+    "a.csv": lambda path: files.write_csv(pd.DataFrame({"x": range(9)}), path),
+    "a.json": lambda path: files.write_json({"x": 1}, path),
+    "a.md": lambda path: files.write_text("x", path),
+    "a.npz": lambda path: files.write_npz({"x": np.ones(9)}, path),
+    "a.moments.npz": write_moments,
+    "a.safetensors": lambda path: checkpoints.write(path, {"x": np.ones(9)}, configuration={}),
+    "a.wav": lambda path: audio.write_wav(path, np.zeros(9, np.float32), 16000),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, capsys, name):
+    job = SimpleNamespace(log=[str(tmp_path / "log")], threads=1, rule="a_rule")
+    target = tmp_path / "out" / name
+    full_disk(monkeypatch)
+    with pytest.raises(SystemExit), jobs.running(job):
+        WRITERS[name](target)
+    said = capsys.readouterr().err
+    assert said.startswith("Error in a_rule: The job could not write its results")
+    assert "No space left on device. Make room on the disk" in said
+    assert "Traceback" not in (tmp_path / "log").read_text()
+    assert list(target.parent.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
+    files.check_writable(tmp_path / "new" / "results", key="results")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"`results` .* nothing can be written into .*file"):
+        files.check_writable(tmp_path / "file" / "results", key="results")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(InputError, match=f"written into {tmp_path}.*--config results=FOLDER"):
+        files.check_writable(tmp_path / "results", key="results")

@@ -97,6 +97,6 @@ def test_a_swapped_setting_is_noticed_too(tmp_path, name):
 def test_the_estimate_of_a_job_without_a_gpu():
     job = {"audio_seconds": 7200.0, "parameters": 94_400_000, "audio_per_second": 12.0}
     said = models.cpu_notice("auto", "cpu", **job)
-    assert "There is no GPU" in said and "about 11 minutes for 2.0 hours of audio" in said
+    assert "There is no GPU" in said and "about 11 min for 120 min of audio" in said
     assert models.cpu_notice("cpu", "cpu", **job) == ""
     assert models.cpu_notice("auto", "cuda", **job) == ""

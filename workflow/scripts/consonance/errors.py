@@ -1,5 +1,6 @@
 """The one error that a user is expected to read."""
 
+import errno
 import os
 from collections.abc import Iterable
 
@@ -25,6 +26,34 @@ class InputError(ValueError):
             listed = "\n".join(f"  - {problem}" for problem in self.problems)
             text = f"{len(self.problems)} problems:\n{listed}"
         super().__init__(text)
+
+
+class StorageError(InputError):
+    """A file could not be written: the disk is full, over its quota, or not to be written to.
+
+    Args:
+        error: what the system said.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        where = f" ({error.filename})" if error.filename else ""
+        super().__init__(
+            f"The job could not write its results{where}: {error.strerror}. {ADVICE[error.errno]}, "
+            "and run the same command again; no half-written file counts as done."
+        )
+
+
+_SPACE = "Make room on the disk that holds the results"
+_RIGHTS = "Make the folder of the results writable, or choose another with the key `results`"
+ADVICE = {
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EFBIG: "Raise the limit on the size of files (`ulimit -f`)",
+    errno.EROFS: _RIGHTS,
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+}
+"""What to do about the errors of the system that are a `StorageError`, by their number."""
 
 
 class DamagedFileError(InputError):

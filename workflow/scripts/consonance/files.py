@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from consonance.errors import InputError
+
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -41,6 +43,23 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_writable(folder: str | os.PathLike[str], *, key: str) -> None:
+    """Raises `InputError` if nothing can be written into a folder, or the folder not be made.
+
+    Args:
+        folder: which.
+        key: the key of the configuration that names it.
+    """
+    path = Path(folder).absolute()
+    there = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(
+            f"The folder `{key}` of the configuration is {folder}, but nothing can be written into "
+            f"{there}. Make it writable, or choose another folder, for example with "
+            f"`--config {key}=FOLDER`."
+        )
 
 
 def own_folder(path: str | os.PathLike[str], ending: str) -> Path:

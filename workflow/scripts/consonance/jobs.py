@@ -11,7 +11,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from consonance.errors import DamagedFileError, InputError
+from consonance.errors import ADVICE, DamagedFileError, InputError, StorageError
 
 logger = logging.getLogger(__name__)
 
@@ -22,14 +22,15 @@ def running(snakemake: Any) -> Iterator[None]:
 
     Messages, warnings, printed text and tracebacks go to the rule's `log:` file, BLAS and PyTorch
     use `snakemake.threads` threads, and an `InputError` ends the job with its sentences on the
-    terminal and in the log, without a traceback. An input of the job that an earlier job of the
-    workflow made and that is damaged now is deleted, so that the next run makes it anew.
+    terminal and in the log, without a traceback; so does a disk that is full or read-only. An
+    input of the job that an earlier job made and that is damaged now is deleted, so that the next
+    run makes it anew.
 
     Args:
         snakemake: the object that Snakemake puts into a script (`log`, `threads`, `rule` are used).
 
     Raises:
-        SystemExit: with status 1 after an `InputError`.
+        SystemExit: with status 1 after an `InputError` or an error in `errors.ADVICE`.
     """
     log_path = Path(snakemake.log[0])
     log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,10 +54,14 @@ def running(snakemake: Any) -> Iterator[None]:
         started = time.monotonic()
         try:
             yield
-        except InputError as error:
-            said = _discard(error, snakemake) if isinstance(error, DamagedFileError) else error
-            logger.error("%s", said)
+        except (InputError, OSError) as error:
+            said = _sentence(error, snakemake)
+            if said is None:
+                stream.write(traceback.format_exc())
+                raise
+            # The terminal first: on a full disk the log may take nothing more.
             sys.stderr.write(f"Error in {snakemake.rule}: {said}\n")
+            logger.error("%s", said)
             raise SystemExit(1) from None
         except Exception:
             stream.write(traceback.format_exc())
@@ -68,6 +73,15 @@ def warn(message: str) -> None:
     """Logs a warning, and says it on the terminal too: a user should not have to look for it."""
     logger.warning("%s", message)
     sys.stderr.write(f"Warning: {message}\n")
+
+
+def _sentence(error: InputError | OSError, snakemake: Any) -> str | None:
+    """Returns what a user should read; None for an error that only a traceback explains."""
+    if isinstance(error, DamagedFileError):
+        return _discard(error, snakemake)
+    if isinstance(error, InputError):
+        return str(error)
+    return str(StorageError(error)) if error.errno in ADVICE else None
 
 
 def _discard(error: DamagedFileError, snakemake: Any) -> str:

@@ -126,7 +126,7 @@ def cpu_notice(
         return ""
     seconds = budget.embedding_seconds(audio_seconds, parameters, audio_per_second=audio_per_second)
     return (
-        f"There is no GPU, so this job runs on the CPU: about {math.ceil(seconds / 60):,} minutes "
-        f"for {audio_seconds / 3600:.1f} hours of audio (compute.audio_per_second is "
+        f"There is no GPU, so this job runs on the CPU: about {math.ceil(seconds / 60):,} min "
+        f"for {math.ceil(audio_seconds / 60):,} min of audio (compute.audio_per_second is "
         f"{audio_per_second:g}). Set compute.device to `cpu` to do so without this warning."
     )

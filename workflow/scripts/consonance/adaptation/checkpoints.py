@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from consonance.errors import DamagedFileError, InputError
 from consonance.files import replacing
@@ -42,7 +42,8 @@ def write(
         "checksum": _checksum(arrays, configuration, facts),
     }
     with replacing(path) as temporary:
-        save_file(arrays, temporary, metadata={_KEY: _json(header)})
+        # Through Python, so that a full disk is an `OSError` like any other.
+        temporary.write_bytes(save(arrays, metadata={_KEY: _json(header)}))
 
 
 def read(
