@@ -50,7 +50,9 @@ TRAINED_MB_PER_SECOND = 40
 # The input of the first block: 50 of Wav2Vec 2.0 and Whisper, 75 of MERT. Whisper's clips are all
 # as long as its window (30 s), for which the attempts after the first leave room.
 FRAMES_PER_SECOND = 75
-BYTES_PER_CLIP = 5000  # manifest row, label and inspection of one recording: 0.4 GB for 100,000
+# Manifest and splits of 100,000 clips took 0.15 GB (benchmarks/scale.py); a scan also holds what it
+# found in each recording, assumed as large.
+BYTES_PER_CLIP = 3000
 FRAMES_PER_BUFFER = 2048  # extraction.BUFFER_FRAMES, which would import torch
 FLOAT32, FLOAT64 = 4, 8
 # (n, n) matrices of float64 beside one per state: six for a state's kernel, four states at once.
