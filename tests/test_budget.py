@@ -1,5 +1,6 @@
 """Tests of what jobs ask for."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -112,3 +113,22 @@ def test_parameters_are_near_those_of_real_models():
 def test_the_time_to_embed_is_that_of_the_machine():
     hours = budget.embedding_seconds(3600, budget.BASE.parameters, audio_per_second=10)
     assert hours == pytest.approx(360)
+
+
+def test_rules_that_need_a_network_are_local(project):
+    """Compute nodes often have none; whatever has the environment for downloads runs at home."""
+    for path in (project / "rules").glob("*.smk"):
+        text = path.read_text(encoding="utf-8")
+        local = re.findall(r"^localrules:\n((?:    \w+,\n)+)", text, flags=re.MULTILINE)
+        names = set(re.findall(r"\w+", " ".join(local)))
+        for block in re.split(r"^rule ", text, flags=re.MULTILINE)[1:]:
+            if "envs/download.yaml" in block:
+                assert block.split(":", 1)[0] in names
+
+
+def test_every_cost_that_follows_from_the_corpus_is_asked_for(project):
+    rules = "".join(path.read_text() for path in sorted((project / "rules").glob("*.smk")))
+    assert set(re.findall(r"growing\(NEEDS\.(\w+)\)", rules)) == set(METHODS)
+    assert set(re.findall(r"lasting\(NEEDS\.(\w+)\)", rules)) == set(METHODS)
+    fixed = [int(number) for number in re.findall(r"growing\((\d+)\)", rules)]
+    assert min(fixed) >= budget.LEAST_MB

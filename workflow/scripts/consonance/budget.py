@@ -36,7 +36,7 @@ PROBE_SECONDS = 8
 POOLED_SECONDS = 4.5  # 80 runs of one approach, in the run on real recordings
 POOLED_EPOCHS = 300
 DAY_MINUTES = 1440
-COMPARISON_SECONDS = 600  # assumed: the comparisons of the whole run were not timed
+COMPARISON_SECONDS = 200  # assumed: the comparisons of the whole run were not timed
 
 # Memory (MB) of a process before it has any data.
 STATISTICS_MB = 300
