@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import pytest
-import test_workflow
 import torch
 from transformers import Wav2Vec2Config, Wav2Vec2Model
+from workspace import change, copy_project, digests, snakemake
 
 from consonance import files
 
@@ -46,8 +46,8 @@ def fails(folder, *arguments, before=(), environment=None):
 def measured(project, tmp_path_factory):
     """A copy of the project in which the distances of one model have been measured."""
     folder = tmp_path_factory.mktemp("faults")
-    test_workflow.copy_project(project, folder)
-    test_workflow.snakemake(folder, FAD)
+    copy_project(project, folder)
+    snakemake(folder, FAD)
     return folder
 
 
@@ -68,7 +68,7 @@ def flip(path):
 
 @pytest.mark.parametrize("kind", ["means", "moments"])
 def test_a_damaged_embedding_is_noticed_said_and_made_anew(workspace, kind):
-    before = test_workflow.digests(workspace)
+    before = digests(workspace)
     damaged = workspace / EMBEDDINGS / f"0-of-1.{kind}.npz"
     flip(damaged)
     (workspace / FAD).unlink()
@@ -76,13 +76,13 @@ def test_a_damaged_embedding_is_noticed_said_and_made_anew(workspace, kind):
     assert f"{EMBEDDINGS}/0-of-1.{kind}.npz is damaged" in said
     assert "It was deleted: run the same command again and it is made anew." in said
     assert not damaged.exists()
-    again = test_workflow.snakemake(workspace, FAD)
+    again = snakemake(workspace, FAD)
     assert "rule extract:" in again
-    assert test_workflow.digests(workspace) == before
+    assert digests(workspace) == before
 
 
 def test_a_gpu_that_is_asked_for_and_missing(workspace):
-    test_workflow.change(workspace, {"compute": {"device": "cuda"}})
+    change(workspace, {"compute": {"device": "cuda"}})
     shutil.rmtree(workspace / EMBEDDINGS)
     (workspace / FAD).unlink()
     said = fails(workspace, FAD, environment={"CUDA_VISIBLE_DEVICES": ""})
@@ -94,7 +94,7 @@ def test_without_a_gpu_a_job_says_how_long_it_takes_on_the_cpu(workspace, monkey
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     shutil.rmtree(workspace / EMBEDDINGS)
     (workspace / FAD).unlink()
-    said = test_workflow.snakemake(workspace, FAD)
+    said = snakemake(workspace, FAD)
     assert "Warning: There is no GPU, so this job runs on the CPU: about 1 min for " in said
 
 
@@ -114,29 +114,27 @@ def test_another_model_under_the_same_name_is_never_mixed_with_the_old_one(works
     mine = tmp_path / "mine"
     save_model(mine, 1)
     entry = {"family": "wav2vec2", "source": "folder", "folder": str(mine), "sampling_rate": 16000}
-    test_workflow.change(
-        workspace, {"experiment": {"models": [MODEL, "mine"]}, "models": {"mine": entry}}
-    )
+    change(workspace, {"experiment": {"models": [MODEL, "mine"]}, "models": {"mine": entry}})
     fad = FAD.replace(MODEL, "mine")
-    test_workflow.snakemake(workspace, fad)
-    first = test_workflow.digests(workspace)
-    assert "Nothing to be done" in test_workflow.snakemake(workspace, fad)
+    snakemake(workspace, fad)
+    first = digests(workspace)
+    assert "Nothing to be done" in snakemake(workspace, fad)
     # The new file is older than every result, as a file from an archive is.
     save_model(mine, 2)
     for path in mine.iterdir():
         os.utime(path, (10**9, 10**9))
-    said = test_workflow.snakemake(workspace, fad)
+    said = snakemake(workspace, fad)
     for rule in ("describe_model", "extract", "measure_fad"):
         assert f"rule {rule}:" in said
-    second = test_workflow.digests(workspace)
+    second = digests(workspace)
     changed = {name for name in second if second[name] != first.get(name)}
     assert {"models/mine.json", "demo/fad/mine.csv"} < changed
     assert all("mine" in name for name in changed)
     # Files that were only touched change nothing, whatever is looked at anew.
     for path in mine.iterdir():
         path.touch()
-    test_workflow.snakemake(workspace, fad)
-    assert test_workflow.digests(workspace) == second
+    snakemake(workspace, fad)
+    assert digests(workspace) == second
 
 
 def mounting(*commands):
@@ -147,7 +145,7 @@ def mounting(*commands):
 
 
 def test_a_disk_that_fills_up(workspace):
-    before = test_workflow.digests(workspace)
+    before = digests(workspace)
     shutil.rmtree(workspace / EMBEDDINGS)
     (workspace / FAD).unlink()
     disk = "results/demo/embeddings"
@@ -155,16 +153,16 @@ def test_a_disk_that_fills_up(workspace):
     said = fails(workspace, FAD, before=room)
     assert "The job could not write its results" in said
     assert "No space left on device. Make room on the disk that holds the results" in said
-    test_workflow.snakemake(workspace, FAD)
-    assert test_workflow.digests(workspace) == before
+    snakemake(workspace, FAD)
+    assert digests(workspace) == before
 
 
 def test_a_results_folder_that_cannot_be_written_to(workspace):
-    before = test_workflow.digests(workspace)
+    before = digests(workspace)
     shutil.rmtree((workspace / FAD).parent)
     locked = mounting("mount --bind results results", "mount -o remount,bind,ro results")
     said = fails(workspace, FAD, before=locked)
     assert "The folder `results` of the configuration is results, but nothing can be" in said
     assert "--config results=FOLDER" in said
-    test_workflow.snakemake(workspace, FAD)
-    assert test_workflow.digests(workspace) == before
+    snakemake(workspace, FAD)
+    assert digests(workspace) == before

@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
-from workspace import copy_project, digests, snakemake
+from workspace import change, copy_project, digests, snakemake
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
@@ -46,10 +45,6 @@ def edit(folder: Path, module: str, old: str, new: str) -> None:
     text = path.read_text(encoding="utf-8")
     assert old in text, f"{module} no longer contains {old!r}: choose another edit"
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
-
-
-def change(folder: Path, changes: dict) -> None:
-    (folder / "changes.yaml").write_text(yaml.safe_dump(changes), encoding="utf-8")
 
 
 ADAPTATION_PLOTS = {

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 PARTS = (
     "Snakefile",
     "config.yaml",
@@ -55,3 +57,8 @@ def snakemake(folder: Path, *arguments: str) -> str:
     said = done.stdout + done.stderr
     assert done.returncode == 0, said[-5000:]
     return said
+
+
+def change(folder: Path, changes: dict) -> None:
+    """Writes the part of the configuration in which the next runs differ."""
+    (folder / "changes.yaml").write_text(yaml.safe_dump(changes), encoding="utf-8")
