@@ -16,7 +16,7 @@ rule download_archive:
         "../envs/download.yaml"
     threads: 1
     resources:
-        mem_mb=growing(500),
+        mem_mb=growing(1000),
         runtime=lasting(120),
     params:
         archive=lambda wildcards: settings("corpora", wildcards.corpus, "archives")[
@@ -41,7 +41,7 @@ rule unpack_archive:
         "../envs/download.yaml"
     threads: 1
     resources:
-        mem_mb=growing(500),
+        mem_mb=growing(1000),
         runtime=lasting(30),
     params:
         limits=settings("downloads"),

@@ -14,7 +14,7 @@ rule write_configuration:
         "../envs/audio.yaml"
     threads: 1
     resources:
-        mem_mb=growing(500),
+        mem_mb=growing(1000),
         runtime=lasting(5),
     params:
         config=PLAN.portable(),

@@ -38,7 +38,7 @@ def larger(config):
 def test_every_job_asks_for_enough_to_start(demo_config, method):
     tiny = SimpleNamespace(corpus="demo", model="tiny-mert", shard="0-of-2")
     need = asked(demo_config, method, tiny)
-    assert need.memory >= 500
+    assert need.memory >= budget.LEAST_MB
     assert need.minutes >= 10
     assert (need.memory, need.minutes) == (int(need.memory), int(need.minutes))
 
