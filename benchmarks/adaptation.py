@@ -29,6 +29,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import soundfile
 import soxr
 import torch
@@ -39,6 +40,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scrip
 from consonance.adaptation import approaches, front_end, modules, pooled, stages
 from consonance.adaptation.training import Trainer
 from consonance.arrangement import Arranged
+from consonance.contents import content_hash
 from consonance.encoders import ModelSpec, load_encoder
 
 RATE, CLASSES = 16000, 6
@@ -82,13 +84,14 @@ def prepare(recordings, count, folder):
     files = sorted(p for p in recordings.rglob("*") if p.suffix in (".flac", ".wav"))
     if not files:
         raise SystemExit(f"{recordings} has no .flac or .wav files.")
-    paths = []
+    rows = []
     for number, place in enumerate(np.linspace(0, len(files) - 1, count).astype(int)):
         wave, rate = soundfile.read(files[place], dtype="float32", always_2d=True)
-        paths.append(folder / f"{number:05d}.wav")
+        path = folder / f"{number:05d}.wav"
         wave = soxr.resample(wave.mean(1), rate, RATE)
-        soundfile.write(paths[-1], wave, RATE, subtype="FLOAT")
-    return paths
+        soundfile.write(path, wave, RATE, subtype="FLOAT")
+        rows.append({"clip": path.stem, "path": str(path), "content": content_hash(wave, RATE)})
+    return pd.DataFrame(rows)
 
 
 def arranged(count):
@@ -105,13 +108,11 @@ def arranged(count):
 class Ours:
     """`Trainer`, step by step."""
 
-    def __init__(self, paths, own, options):
+    def __init__(self, clips, own, options):
         encoder = load_encoder(SPEC, device=options.device)
         batch_seconds = options.batch_seconds
         began = time.perf_counter()
-        cache = front_end.compute(
-            own.clips, paths, encoder, window_seconds=30, batch_seconds=batch_seconds
-        )
+        cache = front_end.compute(clips, encoder, window_seconds=30, batch_seconds=batch_seconds)
         self.once = time.perf_counter() - began
         model = modules.AdaptedEncoder(encoder, approach("peft"), n_classes=CLASSES)
         model.reset(seed=0, initial_scale=1.0)
@@ -146,7 +147,7 @@ class Ours:
 class Plain:
     """The library's model on padded raw audio, with the same trained parts."""
 
-    def __init__(self, paths, own, options):
+    def __init__(self, clips, own, options):
         from transformers import Wav2Vec2Config, Wav2Vec2Model
 
         self.device, self.own = torch.device(options.device), own
@@ -167,7 +168,7 @@ class Plain:
         for index, block in enumerate(self.model.encoder.layers):
             block.register_forward_hook(self._adapt(index))
         self.optimiser = torch.optim.AdamW(self.parts.trained.values(), lr=1e-4)
-        self.waves = [encoder.prepare(soundfile.read(p, dtype="float32")[0]) for p in paths]
+        self.waves = [encoder.prepare(soundfile.read(p, dtype="float32")[0]) for p in clips["path"]]
 
     def _adapt(self, index):
         def hook(_, __, output):
@@ -218,8 +219,8 @@ def timed(call, device):
 def epoch(options, folder):
     """Measures a, c and d."""
     own = arranged(options.clips)
-    paths = prepare(options.recordings, options.clips, folder)
-    sides = {"ours": Ours(paths, own, options), "plain": Plain(paths, own, options)}
+    clips = prepare(options.recordings, options.clips, folder)
+    sides = {"ours": Ours(clips, own, options), "plain": Plain(clips, own, options)}
     clips = stages.clips_of(own, RUN)
     order = stages.order(clips, RUN, 1)
     batches = [order[i : i + 32] for i in range(0, len(order), 32)]
@@ -250,7 +251,9 @@ def epoch(options, folder):
     whole = runs * (PAPER["stages"] * PAPER["epochs"] * total["ours"] + once)
     result = {
         "clips": options.clips,
-        "mean_seconds_per_clip": float(np.mean([soundfile.info(p).duration for p in paths])),
+        "mean_seconds_per_clip": float(
+            clips["path"].map(lambda path: soundfile.info(path).duration).mean()
+        ),
         "seconds_of_the_papers_epoch": total,
         "ratio": total["plain"] / total["ours"],
         "cpu_ratio": cpu["plain"] / cpu["ours"],
@@ -298,8 +301,8 @@ def peak(options, side):
 def child(options):
     with tempfile.TemporaryDirectory() as folder:
         own = arranged(options.clips)
-        paths = prepare(options.recordings, options.clips, Path(folder))
-        side = {"ours": Ours, "plain": Plain}[options.child](paths, own, options)
+        clips = prepare(options.recordings, options.clips, Path(folder))
+        side = {"ours": Ours, "plain": Plain}[options.child](clips, own, options)
         side.step(stages.clips_of(own, RUN).train[:32])
     gpu = torch.cuda.max_memory_allocated() if options.device == "cuda" else 0
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

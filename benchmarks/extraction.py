@@ -37,6 +37,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
+from consonance.contents import content_hash
 from consonance.encoders import DTYPES, ModelSpec, load_encoder
 from consonance.encoders.base import Encoder
 from consonance.extraction import extract_shard
@@ -53,7 +54,7 @@ def prepare(recordings: Path, count: int, folder: Path) -> pd.DataFrame:
     if not files:
         raise SystemExit(f"{recordings} has no .flac or .wav files.")
     chosen = [files[i] for i in np.linspace(0, len(files) - 1, min(count, len(files))).astype(int)]
-    rows = []
+    rows, contents = [], {}
     for number in range(count):
         source = chosen[number % len(chosen)]
         target = folder / f"{number % len(chosen)}.wav"
@@ -61,11 +62,13 @@ def prepare(recordings: Path, count: int, folder: Path) -> pd.DataFrame:
             wave, rate = soundfile.read(source, dtype="float32", always_2d=True)
             wave = soxr.resample(wave.mean(1), rate, RATE, quality="VHQ")
             soundfile.write(target, wave, RATE, subtype="FLOAT")
+            contents[target] = content_hash(wave, RATE)
         song = source.name.split("-")[1:2] == ["02"]
         rows.append(
             {
                 "clip": f"{number:05d}",
                 "path": str(target),
+                "content": contents[target],
                 "domain": "song" if song else "speech",
                 "emotion": "-".join(source.name.split("-")[2:3]) or "any",
                 "fold": 0,

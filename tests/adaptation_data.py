@@ -11,6 +11,7 @@ import soundfile
 from consonance import splits
 from consonance.adaptation import approaches, front_end, modules, stages
 from consonance.adaptation.training import Trainer
+from consonance.contents import content_hash
 from consonance.encoders import load_encoder
 
 LABELS = ["calm", "angry"]
@@ -100,6 +101,12 @@ def write_clips(folder: Path, table: pd.DataFrame, rate: int = 16000) -> list[Pa
     return paths
 
 
+def recordings_of(table: pd.DataFrame, paths: list[Path]) -> pd.DataFrame:
+    """Adds where clips are, and the hash of their samples."""
+    contents = [content_hash(*soundfile.read(path, dtype="float32")) for path in paths]
+    return table.assign(path=[str(path) for path in paths], content=contents)
+
+
 def trainer(
     folder: Path,
     recordings: Path,
@@ -117,7 +124,7 @@ def trainer(
     paths = write_clips(recordings, table)
     encoder = load_encoder(encoder_models.random_spec(model), device="cpu")
     cache = front_end.compute(
-        list(table["clip"]), paths, encoder, window_seconds=30, batch_seconds=1
+        recordings_of(table, paths), encoder, window_seconds=30, batch_seconds=1
     )
     return Trainer(
         modules.AdaptedEncoder(encoder, chosen, n_classes=len(LABELS)),

@@ -4,6 +4,7 @@ import pytest
 import soundfile as sf
 
 from consonance import acoustics, audio, properties
+from consonance.contents import content_hash
 from consonance.errors import InputError
 
 pytest.importorskip("opensmile")
@@ -26,7 +27,7 @@ def rows(folder, waves, *, rate=RATE, subtype="PCM_16"):
         path = folder / f"{clip}.wav"
         sf.write(path, wave, rate, subtype=subtype)
         samples, read_rate = audio.read_mono(path)
-        entries.append((clip, str(path), audio.content_hash(samples, read_rate), read_rate))
+        entries.append((clip, str(path), content_hash(samples, read_rate), read_rate))
     return pd.DataFrame(entries, columns=["clip", "path", "content", "rate"])
 
 

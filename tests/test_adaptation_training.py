@@ -198,13 +198,13 @@ def test_pooling_is_that_of_extraction_windows_included(recordings, tmp_path, fa
     paths = data.write_clips(tmp_path, table)
     encoder = load_encoder(random_spec(family), device="cpu")
     window = 0.11  # seconds; some clips are longer, some are not
-    rows = table.assign(path=[str(path) for path in paths], fold=0)
+    rows = data.recordings_of(table, paths).assign(fold=0)
     extract_shard(
         rows, encoder, means_path=tmp_path / "means.npz", moments_path=tmp_path / "moments.npz",
         batch_seconds=0, window_seconds=window, long_clips="window", threads=1,
     )  # fmt: skip
     clips, means, _ = read_means(tmp_path / "means.npz")
-    cache = front_end.compute(list(clips), paths, encoder, window_seconds=window, batch_seconds=1)
+    cache = front_end.compute(rows, encoder, window_seconds=window, batch_seconds=1)
     assert {len(own) for own in cache.pieces} == {1, 2}
     batch = cache.batch(range(len(clips)))
     with torch.no_grad():
@@ -249,7 +249,8 @@ def test_a_recording_of_another_rate_is_named(tmp_path):
     paths = data.write_clips(tmp_path, table, rate=8000)
     encoder = load_encoder(random_spec("wav2vec2"), device="cpu")
     with pytest.raises(InputError, match="at 8000 Hz, but model"):
-        front_end.compute(list(table["clip"]), paths, encoder, window_seconds=30, batch_seconds=1)
+        rows = data.recordings_of(table, paths)
+        front_end.compute(rows, encoder, window_seconds=30, batch_seconds=1)
 
 
 def test_a_changed_byte_of_a_checkpoint_is_noticed(tmp_path):

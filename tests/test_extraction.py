@@ -11,9 +11,10 @@ from encoder_models import MODELS, random_spec, waves
 
 from consonance import extraction
 from consonance.accumulation import Accumulator
+from consonance.contents import content_hash
 from consonance.embeddings import read_means
 from consonance.encoders import load_encoder
-from consonance.errors import InputError
+from consonance.errors import DamagedFileError, InputError
 from consonance.extraction import extract_shard
 from consonance.moments import Moments, MomentsReader
 
@@ -31,6 +32,7 @@ def shard(folder, lengths=LENGTHS, rate=16000):
             {
                 "clip": f"c{number}",
                 "path": str(path),
+                "content": content_hash(wave, rate),
                 "domain": "speech" if number % 3 else "song",
                 "emotion": "sad",
                 "fold": number % 2,
@@ -147,7 +149,7 @@ def test_all_unusable_clips_are_listed_before_any_computing(tmp_path, monkeypatc
     for part in (
         "'c0' is listed more than once",
         "lasts 0.0249 s, but model 'wav2vec2' needs 0.0250 s",
-        "absent.wav cannot be read",
+        "absent.wav is damaged (it cannot be read: Error opening",
         "lasts 2.5 s, more than the 2.0 s of a window",
         "1 channel(s) at 8000 Hz",
         "2 channel(s) at 16000 Hz",
@@ -164,7 +166,7 @@ def test_options_that_cannot_be(tmp_path):
         extract(rows, encoder, tmp_path, long_clips="cut")
     with pytest.raises(InputError, match=r"window_seconds is 0.01"):
         extract(rows, encoder, tmp_path, window_seconds=0.01)
-    with pytest.raises(InputError, match="lacks the columns emotion, fold"):
+    with pytest.raises(InputError, match="lacks the columns content, emotion, fold"):
         extract(rows[["clip", "path", "domain"]], encoder, tmp_path)
 
 
@@ -228,15 +230,19 @@ def test_a_full_gpu_halves_the_batch_and_goes_on(tmp_path, monkeypatch, caplog):
         extract(rows, encoder, tmp_path)
 
 
-def test_a_file_cut_short_after_the_headers_were_read(tmp_path, monkeypatch):
+def test_files_that_are_missing_or_altered_are_damaged(tmp_path, caplog):
     encoder = load_encoder(random_spec("wav2vec2"), device="cpu")
     rows = shard(tmp_path)
-    read = soundfile.read
-    monkeypatch.setattr(
-        extraction.soundfile, "read", lambda *a, **k: (read(*a, **k)[0][:-1], 16000)
-    )
-    with pytest.raises(InputError, match="does not hold the"):
+    wave, rate = soundfile.read(rows["path"][2], dtype="float32")
+    soundfile.write(rows["path"][2], -wave, rate, subtype="FLOAT")
+    with pytest.raises(DamagedFileError, match=r"2\.wav is damaged .its samples are not those"):
         extract(rows, encoder, tmp_path)
+    for number in (0, 5):
+        (tmp_path / f"{number}.wav").unlink()
+    with pytest.raises(DamagedFileError, match=r"0\.wav is damaged .it cannot be read: "):
+        extract(rows, encoder, tmp_path)
+    assert "2 of 7 files cannot be read." in caplog.text
+    assert not (tmp_path / "m.npz").exists() and not (tmp_path / "v.npz").exists()
 
 
 def test_progress_names_rate_and_time_left(tmp_path, monkeypatch, caplog):

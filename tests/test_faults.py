@@ -81,6 +81,20 @@ def test_a_damaged_embedding_is_noticed_said_and_made_anew(workspace, kind):
     assert digests(workspace) == before
 
 
+def test_an_altered_wav_is_noticed_said_and_made_anew(workspace):
+    before = digests(workspace)
+    folder = "results/demo/audio/24000/0-of-1"
+    damaged = sorted((workspace / folder).iterdir())[3]
+    flip(damaged)
+    for path in (FAD, f"{EMBEDDINGS}/0-of-1.moments.npz"):
+        (workspace / path).unlink()
+    said = fails(workspace, FAD)
+    assert f"{folder}/{damaged.name} is damaged (its samples are not those" in said
+    assert f"The folder {folder} was deleted: run the same command again" in said
+    assert "rule resample:" in snakemake(workspace, FAD)
+    assert digests(workspace) == before
+
+
 def test_a_gpu_that_is_asked_for_and_missing(workspace):
     change(workspace, {"compute": {"device": "cuda"}})
     shutil.rmtree(workspace / EMBEDDINGS)

@@ -95,6 +95,18 @@ def test_a_damaged_input_is_deleted_so_that_it_is_made_anew(snakemake, damaged, 
     assert said.removeprefix("Error in a_rule: ").strip() in log_of(snakemake)
 
 
+def test_a_folder_with_a_damaged_file_is_deleted_as_a_whole(snakemake, tmp_path, capsys):
+    folder = tmp_path / "0-of-1"
+    folder.mkdir()
+    (folder / "b.wav").write_bytes(b"fine")
+    snakemake.input = [str(tmp_path / "table.csv"), str(folder)]
+    with pytest.raises(SystemExit), jobs.running(snakemake):
+        raise DamagedFileError(folder / "a.wav", "it cannot be read")
+    assert not folder.exists()
+    said = capsys.readouterr().err
+    assert f"{folder / 'a.wav'} is damaged (it cannot be read). The folder {folder} was" in said
+
+
 def test_what_is_no_input_of_the_job_is_never_deleted(snakemake, damaged, tmp_path, capsys):
     other = tmp_path / "other.npz"
     other.write_bytes(b"cut")

@@ -11,6 +11,7 @@ import soundfile as sf
 import yaml
 
 from consonance import audio, corpora, manifest, scanning
+from consonance.contents import content_hash
 from consonance.corpora import Recording
 from consonance.errors import InputError
 
@@ -88,7 +89,7 @@ def test_a_row_says_what_is_known(tmp_path):
             "duration": 0.5,
             "rate": RATE,
             "channels": 2,
-            "content": audio.content_hash(samples, rate),
+            "content": content_hash(samples, rate),
             "duplicate_of": "",
             "note": "2 channels mixed down",
             "excluded": "",

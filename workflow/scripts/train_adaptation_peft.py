@@ -53,8 +53,7 @@ with jobs.running(snakemake):
     trainer = Trainer(
         model,
         front_end.compute(
-            recordings["clip"].tolist(),
-            recordings["path"].tolist(),
+            recordings,
             encoder,
             window_seconds=snakemake.params.window_seconds,
             batch_seconds=batch_seconds,

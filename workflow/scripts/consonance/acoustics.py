@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from consonance import audio
+from consonance.contents import content_hash
 from consonance.errors import InputError
 from consonance.properties import PITCH
 
@@ -110,7 +111,7 @@ def _measure(
         samples, source_rate = audio.read_mono(path)
     except InputError as error:
         return None, nothing, str(error)
-    if audio.content_hash(samples, source_rate) != content:
+    if content_hash(samples, source_rate) != content:
         raise InputError(
             f"{path} (clip {clip}) changed since the manifest was made; make the manifest anew by "
             "running the workflow again."

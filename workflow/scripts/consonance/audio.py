@@ -1,6 +1,5 @@
 """Audio files: what is wrong with them, what they hold, and the same at another rate."""
 
-import hashlib
 import logging
 import math
 import os
@@ -18,7 +17,8 @@ import pandas as pd
 import soundfile as sf
 import soxr
 
-from consonance import files
+from consonance import files, folders
+from consonance.contents import content_hash, new_hash
 from consonance.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -119,21 +119,6 @@ def inspect(
         return Inspection(problems=(f"unreadable: {_message(error)}",))
 
 
-def content_hash(samples: np.ndarray, rate: int) -> str:
-    """Returns what tells recordings apart: SHA-256 over the rate and the samples.
-
-    Hashed are the rate in Hz as decimal text, a line break, and the samples as little-endian
-    float32.
-
-    Args:
-        samples: mono, shape (n,), float32.
-        rate: Hz.
-    """
-    digest = _new_hash(rate)
-    digest.update(np.ascontiguousarray(samples, dtype="<f4"))
-    return digest.hexdigest()
-
-
 def read_mono(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
     """Reads a recording; several channels are averaged in float64.
 
@@ -212,13 +197,14 @@ def resample_shard(
 ) -> pd.DataFrame:
     """Writes `<folder>/<clip>.wav` at one rate for every row of a shard.
 
-    Samples past full scale are kept and counted in the log. The folder is made if needed; a shard
-    without rows leaves it empty.
+    Samples past full scale are kept and counted in the log. The folder appears when it is complete,
+    so that what two processes make at once, after a killed run, is never mixed. A shard without
+    rows leaves it empty.
 
     Args:
         rows: kept rows of a manifest: clip, path and content are used.
         rate: Hz of the files to write.
-        folder: where to write.
+        folder: the folder to make; it may exist only if it holds no file.
         threads: how many recordings are worked on at once; changes nothing in the results.
 
     Returns:
@@ -228,16 +214,15 @@ def resample_shard(
 
     Raises:
         InputError: naming every recording that cannot be read, or whose samples are not those that
-            the manifest was made from.
+            the manifest was made from; or `folder` holds files already.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    work = partial(_resample_clip, rate=rate, folder=folder)
     items = list(zip(rows["clip"], rows["path"], rows["content"], strict=True))
-    results = in_threads(work, items, threads=threads, what=f"Resampling to {rate} Hz")
-    problems = [result for result in results if isinstance(result, str)]
-    if problems:
-        raise InputError(problems)
+    with folders.building(folder) as temporary:
+        work = partial(_resample_clip, rate=rate, folder=temporary)
+        results = in_threads(work, items, threads=threads, what=f"Resampling to {rate} Hz")
+        problems = [result for result in results if isinstance(result, str)]
+        if problems:
+            raise InputError(problems)
     types = {"clip": str, "file": str, "rate": int, "samples": int, "peak": float, "content": str}
     index = pd.DataFrame(results, columns=list(INDEX_COLUMNS)).astype(types)
     over = index["peak"] > FULL_SCALE
@@ -376,7 +361,7 @@ def _decode(
         )
     problems.append(_rate_problem(rate, low=low, high=high))
 
-    digest = _new_hash(rate)
+    digest = new_hash(rate)
     frames = bad = 0
     lowest, highest = math.inf, -math.inf
     error = None
@@ -496,10 +481,6 @@ def _mono_blocks(sound: sf.SoundFile) -> Iterator[np.ndarray]:
             with np.errstate(invalid="ignore"):  # infinite channels of opposite sign give NaN
                 mono = block.mean(axis=1, dtype=np.float64)
         yield np.ascontiguousarray(mono, dtype="<f4")
-
-
-def _new_hash(rate: int) -> Any:
-    return hashlib.sha256(f"{rate}\n".encode("ascii"))
 
 
 def _message(error: Exception) -> str:

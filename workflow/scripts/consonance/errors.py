@@ -63,7 +63,7 @@ class DamagedFileError(InputError):
     deletes it where it is an input of the job: the next run makes it anew.
 
     Args:
-        path: the file.
+        path: the file; of a folder that one job made as a whole, the file within it.
         reason: what is wrong with it, without a full stop.
 
     Attributes:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,16 @@ import pandas as pd
 import soundfile
 import torch
 
+from consonance import waves
 from consonance.accumulation import Accumulator
 from consonance.encoders.base import Encoder
-from consonance.errors import InputError
+from consonance.errors import DamagedFileError, InputError
 from consonance.files import write_npz
 from consonance.moments import Cell, MomentsWriter
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = ("clip", "path", "domain", "emotion", "fold")
+COLUMNS = ("clip", "path", "content", "domain", "emotion", "fold")
 # Frames gathered before a product in float64: large enough for the product to run at full speed
 # (the product of 768 dimensions gains nothing beyond), small enough for memory: 13 states of 768
 # dimensions in float32 are 82 MB.
@@ -41,6 +41,7 @@ class _Clip:
     row: int
     name: str
     path: Path
+    content: str
     samples: int
 
 
@@ -72,7 +73,7 @@ def extract_shard(
 
     Args:
         rows: a row per clip with clip (id), path (a mono file at the encoder's sampling rate),
-            domain, emotion and fold.
+            content (the `contents.content_hash` of its samples), domain, emotion and fold.
         encoder: the model.
         means_path: the `.npz` with clip, means (n, states, dim) float32 and frames (n,), in the
             order of `rows`.
@@ -91,12 +92,12 @@ def extract_shard(
         InputError: clips that cannot be read, have another rate, more than one channel, are too
             short for one frame, or too long under "refuse" (all of them, before any computing);
             states that are not finite.
+        DamagedFileError: files that cannot be read or hold other samples than were written, and
+            nothing else is wrong.
     """
     if long_clips not in ("window", "refuse"):
         raise InputError(f"long_clips is '{long_clips}'; use window or refuse.")
-    limit = int(window_seconds * encoder.sampling_rate)
-    if encoder.maximum_samples is not None:
-        limit = min(limit, encoder.maximum_samples)
+    limit = waves.longest_piece(encoder, window_seconds)
     if limit < encoder.minimum_samples:
         raise InputError(
             f"window_seconds is {window_seconds}, too short for one frame of model "
@@ -256,14 +257,15 @@ def _inspect(rows: pd.DataFrame, encoder: Encoder, longest: int | None) -> list[
         f"Clip '{clip}' is listed more than once."
         for clip in rows["clip"][rows["clip"].duplicated()]
     ]
-    clips = []
-    for row, (name, path) in enumerate(zip(rows["clip"], rows["path"], strict=True)):
+    clips, damaged = [], []
+    columns = (rows[column] for column in ("clip", "path", "content"))
+    for row, (name, path, content) in enumerate(zip(*columns, strict=True)):
         try:
             header = soundfile.info(str(path))
         except (OSError, soundfile.LibsndfileError) as error:
-            problems.append(f"Clip '{name}': {path} cannot be read ({error}); make it anew.")
+            damaged.append(DamagedFileError(path, f"it cannot be read: {error}".rstrip(".")))
             continue
-        clips.append(_Clip(row, str(name), Path(path), header.frames))
+        clips.append(_Clip(row, str(name), Path(path), str(content), header.frames))
         seconds = header.frames / header.samplerate
         if header.samplerate != encoder.sampling_rate or header.channels != 1:
             problems.append(
@@ -283,28 +285,17 @@ def _inspect(rows: pd.DataFrame, encoder: Encoder, longest: int | None) -> list[
                 "window_seconds larger, or set long_clips to window."
             )
     if problems:
-        raise InputError(problems)
+        raise InputError([*problems, *(str(error) for error in damaged)])
+    if damaged:
+        logger.error("%d of %d files cannot be read.", len(damaged), len(rows))
+        raise damaged[0]
     return clips
 
 
 def _pieces(clip: _Clip, encoder: Encoder, limit: int) -> Iterator[_Piece | None]:
     """Reads a clip and yields it, or its windows, and then None."""
-    try:
-        wave, rate = soundfile.read(str(clip.path), dtype="float32")
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise InputError(
-            f"Clip '{clip.name}': {clip.path} cannot be read ({error}); make it anew."
-        ) from error
-    if len(wave) != clip.samples or rate != encoder.sampling_rate or wave.ndim != 1:
-        raise InputError(
-            f"Clip '{clip.name}': {clip.path} does not hold the {clip.samples} samples its header "
-            "announces; make it anew."
-        )
-    wave = encoder.prepare(wave)
-    windows = -(-len(wave) // limit)
-    edges = np.linspace(0, len(wave), windows + 1).round().astype(int)
-    for first, last in pairwise(edges):
-        yield _Piece(clip.row, wave[first:last])
+    for wave in waves.pieces(clip.path, encoder, content=clip.content, limit=limit):
+        yield _Piece(clip.row, wave)
     yield None
 
 

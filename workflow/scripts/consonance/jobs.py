@@ -1,6 +1,7 @@
 """What every job does around its one call: a log, a number of threads, a readable failure."""
 
 import logging
+import shutil
 import sys
 import time
 import traceback
@@ -85,15 +86,21 @@ def _sentence(error: InputError | OSError, snakemake: Any) -> str | None:
 
 
 def _discard(error: DamagedFileError, snakemake: Any) -> str:
-    """Deletes a damaged input of a job and returns what to say; nothing else is ever deleted."""
+    """Deletes a damaged input of a job and returns what to say; nothing else is ever deleted.
+
+    Of a folder that is an input, the whole is deleted: one job made it.
+    """
+    inputs = {Path(name) for name in snakemake.input}
     path = Path(error.path)
-    if path not in {Path(name) for name in snakemake.input} or not path.is_file():
+    made = next((place for place in (path, *path.parents) if place in inputs), None)
+    if made is None or not made.exists():
         return str(error)
     try:
-        path.unlink()
+        shutil.rmtree(made) if made.is_dir() else made.unlink()
     except OSError as refusal:
         return f"{error} It could not be deleted here ({refusal.strerror})."
-    return f"{error.found}. It was deleted: run the same command again and it is made anew."
+    what = "It" if made == path else f"The folder {made}"
+    return f"{error.found}. {what} was deleted: run the same command again and it is made anew."
 
 
 def _pools() -> str:

@@ -5,13 +5,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
-import soundfile
+import pandas as pd
 import torch
 
+from consonance import waves
 from consonance.encoders import Encoder
 from consonance.errors import InputError
 
@@ -107,8 +106,7 @@ class FrontEnd:
 
 
 def compute(
-    clips: Sequence[str],
-    paths: Sequence[Path | str],
+    recordings: pd.DataFrame,
     encoder: Encoder,
     *,
     window_seconds: float,
@@ -117,19 +115,20 @@ def compute(
     """Runs the front end over recordings.
 
     Args:
-        clips: ids.
-        paths: mono files at the encoder's sampling rate.
+        recordings: a row per clip with clip (id), path (a mono file at the encoder's sampling rate)
+            and content (the `contents.content_hash` of its samples).
         encoder: computes in float32 here, whatever trains later.
         window_seconds: longer clips are cut, as in extraction.
         batch_seconds: most seconds of audio in one pass.
 
     Raises:
-        InputError: a file that cannot be read or has another rate, or states that are not finite.
+        InputError: a file has another rate or fewer samples than one frame needs, or states are
+            not finite.
+        DamagedFileError: a file cannot be read, or holds other samples than were written.
     """
     began = time.monotonic()
-    limit = int(window_seconds * encoder.sampling_rate)
-    if encoder.maximum_samples is not None:
-        limit = min(limit, encoder.maximum_samples)
+    limit = waves.longest_piece(encoder, window_seconds)
+    clips = recordings["clip"].tolist()
     pieces: list[list[tuple[int, int, int]]] = [[] for _ in clips]
     rows = 0
     with tempfile.TemporaryFile(prefix="state-0-") as stream:
@@ -156,7 +155,7 @@ def compute(
                 rows += len(kept)
             waiting.clear()
 
-        for number, wave in _waves(clips, paths, encoder, limit):
+        for number, wave in _pieces(recordings, encoder, limit):
             longest = max(len(wave), *(len(w) for _, w in waiting)) if waiting else len(wave)
             if waiting and longest * (len(waiting) + 1) > batch_seconds * encoder.sampling_rate:
                 flush()
@@ -177,24 +176,10 @@ def compute(
     return FrontEnd(clips, flat, pieces, device=encoder.device)
 
 
-def _waves(
-    clips: Sequence[str], paths: Sequence[Path | str], encoder: Encoder, limit: int
+def _pieces(
+    recordings: pd.DataFrame, encoder: Encoder, limit: int
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields the pieces of every clip, prepared and cut as extraction does."""
-    for number, (clip, path) in enumerate(zip(clips, paths, strict=True)):
-        try:
-            wave, rate = soundfile.read(str(path), dtype="float32")
-        except (OSError, soundfile.LibsndfileError) as error:
-            raise InputError(
-                f"Clip '{clip}': {path} cannot be read ({error}); make it anew."
-            ) from error
-        if rate != encoder.sampling_rate or wave.ndim != 1 or len(wave) < encoder.minimum_samples:
-            raise InputError(
-                f"Clip '{clip}': {path} has {len(wave)} samples of shape {wave.shape} at {rate} "
-                f"Hz, but model '{encoder.name}' takes one channel at {encoder.sampling_rate} Hz "
-                f"and at least {encoder.minimum_samples} samples."
-            )
-        wave = encoder.prepare(wave)
-        edges = np.linspace(0, len(wave), -(-len(wave) // limit) + 1).round().astype(int)
-        for first, last in pairwise(edges):
-            yield number, wave[first:last]
+    """Yields the number of every clip with each of its pieces."""
+    for number, row in enumerate(recordings.itertuples()):
+        for wave in waves.pieces(row.path, encoder, content=row.content, limit=limit):
+            yield number, wave
