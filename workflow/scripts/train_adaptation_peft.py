@@ -82,4 +82,5 @@ with jobs.running(snakemake):
     checkpoints.write(
         snakemake.output.checkpoint, adaptation_tables.tensors(found), configuration=configuration
     )
-    shutil.rmtree(progress)
+    # The same job may have ended just now: one that outlived a killed Snakemake.
+    shutil.rmtree(progress, ignore_errors=True)
