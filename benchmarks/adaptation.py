@@ -51,6 +51,7 @@ SPEC = ModelSpec(
 )
 SETTINGS = {
     "run": ["ws", "peft"],
+    "controls": [],
     "fractions": [1.0],
     "training": {
         "epochs": 300,

@@ -97,6 +97,7 @@ rule summarise_adaptation:
         emotions=settings("experiment", "emotions"),
         evidence=EVIDENCE,
         metrics=settings("evidence", "metrics"),
+        controls=settings("adaptation", "controls"),
         band=settings("figures", "band"),
         digits=settings("figures", "table_digits"),
         labels=PLAN.labels(),
@@ -125,7 +126,9 @@ rule plot_adaptation_results:
         runtime=lasting(10),
     params:
         face=FACE,
-        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        notice=lambda wildcards: PLAN.notice(
+            wildcards.corpus, *models_adapted(wildcards.scheme)
+        ),
         code=code("plot_adaptation_results.py"),
     script:
         "../workflow/scripts/plot_adaptation_results.py"
@@ -187,7 +190,7 @@ rule plot_adaptation_layers:
     benchmark:
         f"{RESULTS}/benchmarks/plot_adaptation_layers/{{corpus}}.{{kind}}.{{scheme}}.tsv"
     wildcard_constraints:
-        kind="layer_weights|gates",
+        kind="|".join(LAYER_VALUES),
     conda:
         "../envs/figures.yaml"
     threads: 1
@@ -196,7 +199,10 @@ rule plot_adaptation_layers:
         runtime=lasting(10),
     params:
         face=FACE,
-        notice=lambda wildcards: PLAN.notice(wildcards.corpus),
+        notice=lambda wildcards: PLAN.notice(
+            wildcards.corpus,
+            *models_adapted(wildcards.scheme, LAYER_VALUES[wildcards.kind]),
+        ),
         code=code("plot_adaptation_layers.py"),
     script:
         "../workflow/scripts/plot_adaptation_layers.py"

@@ -172,17 +172,26 @@ def adaptation_outputs(job):
     }
 
 
-def schemes_with(part):
-    """The schemes under which an approach trains this part of a model."""
+# What each figure of values by layer shows, and the part that has them.
+LAYER_VALUES = {"layer_weights": "layer_weights", "gates": "gate"}
+
+
+def models_adapted(scheme, part=None):
+    """The models that are adapted under a scheme, by an approach that trains this part of them."""
     return [
-        scheme
-        for scheme in SCHEMES
+        model
+        for model in MODELS
         if any(
-            part in each.trains and each.covers(model=model, scheme=scheme)
+            (part is None or part in each.trains)
+            and each.covers(model=model, scheme=scheme)
             for each in ADAPTED.values()
-            for model in MODELS
         )
     ]
+
+
+def schemes_with(part):
+    """The schemes under which an approach trains this part of a model."""
+    return [scheme for scheme in SCHEMES if models_adapted(scheme, part)]
 
 
 def adaptation_figures():
@@ -193,8 +202,11 @@ def adaptation_figures():
         *expand("adaptation.{scheme}", scheme=dict.fromkeys(s for _, s in covered)),
         *expand("limited_data.{each}", each=each),
         *expand("learning_curves.{each}", each=each),
-        *expand("adaptation_layers.layer_weights.{s}", s=schemes_with("layer_weights")),
-        *expand("adaptation_layers.gates.{s}", s=schemes_with("gate")),
+        *[
+            f"adaptation_layers.{kind}.{scheme}"
+            for kind, part in LAYER_VALUES.items()
+            for scheme in schemes_with(part)
+        ],
     ]
 
 

@@ -18,6 +18,7 @@ LABELS = ["calm", "angry"]
 DOMAINS = ["speech", "song"]
 SETTINGS = {
     "run": ["baseline", "ws", "peft"],
+    "controls": [],
     "fractions": [0.5, 1.0],
     "training": {
         "epochs": 3,

@@ -64,6 +64,28 @@ def test_an_unknown_approach_is_refused_with_the_nearest_name():
         approaches.resolve(data.settings(run=["peftt"]))
 
 
+def test_a_control_trains_for_the_epochs_of_both_stages_on_all_clips():
+    found = approaches.resolve(data.settings(controls=["ws"], fractions=[0.25, 1.0]))
+    assert list(found) == ["baseline", "ws", "ws-long", "peft"]
+    assert found["ws-long"] == {
+        **found["ws"],
+        "fractions": [1.0],
+        "training": {**found["ws"]["training"], "epochs": 6},
+    }
+    assert list(approaches.resolve(data.settings(controls=["ws"], run=["peft"]))) == ["peft"]
+
+
+def test_controls_that_cannot_be_are_said_at_once():
+    own = {"ws-long": {"trains": [], "learning_rate": 0.1}}
+    settings = data.settings(run=["ws", "ws-long"], controls=["ws", "bassline"], approaches=own)
+    with pytest.raises(InputError) as caught:
+        approaches.resolve(settings)
+    unknown, taken = caught.value.problems
+    assert "adaptation.controls names the approach `bassline`" in unknown
+    assert "did you mean `baseline`?" in unknown
+    assert "adaptation.run has the approach `ws-long`" in taken
+
+
 @pytest.mark.parametrize(
     ("entry", "said"),
     [

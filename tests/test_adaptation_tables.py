@@ -126,7 +126,7 @@ def test_two_stage_and_direct_are_compared_on_the_same_clips(made):
     table, found, _ = made
     paired = summaries.paired(
         found["predictions"], found["scores"], table, emotions=data.LABELS, metrics=["accuracy"],
-        **STATISTICS,
+        controls=[], **STATISTICS,
     )  # fmt: skip
     assert tuple(paired.columns) == summaries.PAIRED_COLUMNS
     seeds = paired[paired["basis"] == "seeds"]
@@ -142,6 +142,24 @@ def test_two_stage_and_direct_are_compared_on_the_same_clips(made):
     assert len(other) == 4
 
 
+def test_a_control_answers_its_own_question_only(made):
+    table, found, _ = made
+    names = {"peft": "ws-long"}
+    renamed = {name: found[name].replace({"approach": names}) for name in ("predictions", "scores")}
+    paired = summaries.paired(
+        renamed["predictions"], renamed["scores"], table, emotions=data.LABELS,
+        metrics=["accuracy"], controls=["ws", "baseline"], **STATISTICS,
+    )  # fmt: skip
+    seeds = paired[paired["basis"] == "seeds"]
+    assert set(seeds["question"]) == {naming.STAGE_QUESTION, naming.LENGTH_QUESTION}
+    long = seeds[seeds["question"] == naming.LENGTH_QUESTION]
+    assert set(long["comparison"]) == {"ws: two-stage - direct for as many epochs"}
+    assert set(zip(long["a"], long["b"], strict=True)) == {("ws / two-stage", "ws-long / direct")}
+    assert long["difference"].tolist() == pytest.approx([2 / 8] * 2)
+    assert set(long["family_size"]) == {2}
+    assert set(seeds.loc[seeds["question"] == naming.STAGE_QUESTION, "approach"]) == {"ws"}
+
+
 def test_approaches_without_a_common_seed_are_not_compared(made, caplog):
     table, found, _ = made
     apart = {
@@ -151,7 +169,7 @@ def test_approaches_without_a_common_seed_are_not_compared(made, caplog):
     }
     paired = summaries.paired(
         apart["predictions"], apart["scores"], table, emotions=data.LABELS, metrics=["accuracy"],
-        **STATISTICS,
+        controls=[], **STATISTICS,
     )  # fmt: skip
     assert set(paired["question"]) == {summaries.STAGE_QUESTION}
     assert "no seed in common" in caplog.text
@@ -207,7 +225,8 @@ def test_figures_show_every_panel(made, performance):
         (figures.learning_curves(curves, **dress), 4),
         (figures.layer_weights(weights, **dress), 2),
         (figures.gate_values(gates, **dress), 1),
-        (figures.limited_data(shares, **dress), 4),
+        (figures.limited_data(shares, **dress), 2),
+        (figures.limited_data(shares[shares["approach"] == "peft"], **dress), 2),
     ):
         assert len(figure.axes) == panels
         assert all(axes.lines for axes in figure.axes)

@@ -100,6 +100,9 @@ def test_a_figure_of_one_model_speaks_for_that_model(default_config):
     plan = planning.Plan(default_config)
     assert plan.notice("ravdess", "hubert-base-ls960") == ""
     assert plan.notice("ravdess", "wav2vec2-base") == "Random weights: not a finding"
+    assert plan.notice("ravdess", "hubert-base-ls960", "wav2vec2-base") == (
+        "Random weights in Wav2Vec 2.0 (base): not a finding"
+    )
     assert plan.corpus_notice("ravdess") == ""
 
 
@@ -124,7 +127,7 @@ def test_the_papers_models_need_the_papers_data(default_config, demo_config):
 def test_figures_name_things_in_the_order_of_the_configuration(default_config):
     order = planning.Plan(default_config).order()
     assert order["model"] == default_config["experiment"]["models"]
-    assert order["approach"] == ["baseline", "ws", "peft"]
+    assert order["approach"] == ["baseline", "baseline-long", "ws", "ws-long", "peft"]
     assert order["training"] == ["direct", "two-stage"]
     assert order["direction"] == ["speech-to-song", "song-to-speech"]
 

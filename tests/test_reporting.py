@@ -296,6 +296,7 @@ def test_the_methods_name_data_and_models(default_config):
         ("similarity.seed", 55, "seed 55"),
         ("similarity.pair_by", ["speaker", "emotion"], "that share speaker and emotion"),
         ("adaptation.run", ["ws", "baseline"], "over blocks. ws: the classifier and softmax"),
+        ("adaptation.controls", ["ws"], "controls, ws were also trained directly for the epochs"),
         ("adaptation.fractions", [0.2, 1.0], "repeated with 20 % of the training clips"),
         (
             "adaptation.approaches",
@@ -508,6 +509,7 @@ def test_two_stage_training_beside_direct(demo_config):
     rows = [
         ("two-stage against direct", "ws", 0.75, 0.7, 0.05, 0.01, 0.09, 0.02),
         ("two-stage against direct", "peft", 0.5, 0.5 + 1e-17, -1e-17, np.nan, np.nan, np.nan),
+        ("two-stage against direct for as many epochs", "ws", 0.75, 0.76, -0.01, -0.05, 0.03, 0.6),
         ("approaches", "", 0.75, 0.7, 0.05, -0.01, 0.11, 0.2),
     ]
     names = ["question", "approach", "value_a", "value_b", "difference", "low", "high", "p_holm"]
@@ -520,6 +522,8 @@ def test_two_stage_training_beside_direct(demo_config):
     line = "| tiny MERT | Speech (SER) | random | ws | 70.0 | 75.0 | +5.0 [1.0, 9.0] | 0.020 |"
     assert text.count(line) == 1
     assert "| random | peft | 50.0 | 50.0 | +0.0 |" in text
+    assert "as many epochs as both stages together. Of 1 paired comparison, 0 differ" in text
+    assert "| random | ws | 76.0 | 75.0 | -1.0 [" in text
     others = "Approaches against each other: of 1 paired comparison, 0 differ after"
     assert others in text
 

@@ -31,7 +31,12 @@ with jobs.running(snakemake):
     files.write_text(summaries.table_three_markdown(three, **style), output.markdown)
     files.write_text(summaries.table_three_latex(three, **style), output.latex)
     paired = summaries.paired(
-        read["predictions"], read["scores"], kept, metrics=snakemake.params.metrics, **settings
+        read["predictions"],
+        read["scores"],
+        kept,
+        metrics=snakemake.params.metrics,
+        controls=snakemake.params.controls,
+        **settings,
     )
     files.write_csv(paired, output.comparisons)
     files.write_csv(summaries.curves(read["curves"], band=band), output.curves)

@@ -220,9 +220,11 @@ class Needs:
         """Trains everything that needs clip means only, of one model and scheme."""
         size, clips = self._plan.model_size(wildcards.model), self._plan.clips(wildcards.corpus)
         adaptation = self._config["adaptation"]
+        # A control is twice as long, without shares and without the rest being longer.
+        trained = len(adaptation["run"]) + len(adaptation["controls"])
         seconds = POOLED_SECONDS * clips / MEASURED_CLIPS * _relative(size, power=1)
         seconds *= len(self._config["splits"]["seeds"]) / MEASURED_SEEDS
-        seconds *= adaptation["training"]["epochs"] / POOLED_EPOCHS * len(adaptation["run"])
+        seconds *= adaptation["training"]["epochs"] / POOLED_EPOCHS * trained
         return need(_table(clips) + 3 * size.means_bytes(clips) / MB, seconds)
 
     def adapting(self, wildcards: Any) -> Need:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from consonance import corpora
-from consonance.adaptation import naming
+from consonance.adaptation import approaches, naming
 from consonance.budget import BASE, ModelSize
 from consonance.files import read_json
 
@@ -194,20 +194,20 @@ class Plan:
             "domain": list(experiment["domains"]),
             "emotion": list(experiment["emotions"]),
             "scheme": list(self._config["splits"]["schemes"]),
-            "approach": list(self._config["adaptation"]["run"]),
+            "approach": list(approaches.resolve(self._config["adaptation"])),
             "training": list(naming.TRAININGS.values()),
             "direction": list(naming.directions(experiment["domains"])),
         }
 
-    def notice(self, corpus: str, model: str | None = None) -> str:
+    def notice(self, corpus: str, *shown: str) -> str:
         """Returns what a figure must say on its face: synthetic data, random weights, or ''.
 
         Args:
             corpus: whose recordings it shows.
-            model: the only model that it shows; None for all.
+            *shown: the models that it shows; all if none is given.
         """
         parts = self._synthetic(corpus)
-        models = self._models() if model is None else [model]
+        models = shown or self._models()
         random = [name for name in models if self._config["models"][name]["source"] == "random"]
         if len(random) == len(models):
             parts.append("random weights")

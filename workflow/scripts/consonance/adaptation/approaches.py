@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from consonance.adaptation.naming import TRAININGS, WHOLE, control
 from consonance.errors import InputError
 
 PARTS = ("layer_weights", "gate", "lora", "adapter")
@@ -142,25 +143,36 @@ def resolve(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Fills what an approach leaves open with what is said for all.
 
     Args:
-        settings: the configuration's section `adaptation`: run (names), fractions, training,
-            gate, lora, adapter and approaches.
+        settings: the configuration's section `adaptation`: run and controls (names), fractions,
+            training, gate, lora, adapter and approaches.
 
     Returns:
-        name to plain mapping of every approach in `run`, fit for a rule's parameter: an approach
-        changes only if one of its own values does. Read it with `read`.
+        name to plain mapping of every approach in `run`, each followed by its control if it has
+        one, fit for a rule's parameter: an approach changes only if one of its own values does.
+        Read it with `read`.
 
     Raises:
-        InputError: `run` names an approach that is not defined.
+        InputError: `run` or `controls` names an approach that is not defined, or `run` has one with
+            the name of another's control.
     """
     defined = settings["approaches"]
     problems = []
-    for name in settings["run"]:
-        if name not in defined:
-            near = difflib.get_close_matches(name, defined, n=1)
-            advice = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(defined)}."
+    for key in ("run", "controls"):
+        for name in settings[key]:
+            if name not in defined:
+                near = difflib.get_close_matches(name, defined, n=1)
+                advice = (
+                    f"did you mean `{near[0]}`?" if near else f"known are {', '.join(defined)}."
+                )
+                problems.append(
+                    f"adaptation.{key} names the approach `{name}`, which is not under "
+                    f"adaptation.approaches; {advice}"
+                )
+    for name in settings["controls"]:
+        if control(name) in settings["run"]:
             problems.append(
-                f"adaptation.run names the approach `{name}`, which is not under "
-                f"adaptation.approaches; {advice}"
+                f"adaptation.run has the approach `{control(name)}`, which is the name of the "
+                f"control of `{name}`; give it another name."
             )
     if problems:
         raise InputError(problems)
@@ -174,6 +186,11 @@ def resolve(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             if part in own.get("trains", ()):
                 full[part] = {**settings[part], **own.get(part, {})}
         found[name] = full
+        if name in settings["controls"]:
+            training = full["training"]
+            epochs = len(TRAININGS) * training["epochs"]
+            longer = {"fractions": [WHOLE], "training": {**training, "epochs": epochs}}
+            found[control(name)] = {**full, **longer}
     return found
 
 

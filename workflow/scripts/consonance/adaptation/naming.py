@@ -14,10 +14,16 @@ TRAININGS = {1: "direct", 2: "two-stage"}
 
 STAGE_QUESTION = "two-stage against direct"
 APPROACH_QUESTION = "approaches"
+LENGTH_QUESTION = "two-stage against direct for as many epochs"
 """What the paired comparisons ask."""
 
 WHOLE = 1.0
 """The fraction of a run on all training clips."""
+
+
+def control(approach: str) -> str:
+    """Returns the name of an approach's control, which trains for both stages' epochs in one."""
+    return f"{approach}-long"
 
 
 def directions(domains: Sequence[str]) -> dict[str, tuple[str, str]]:

@@ -12,7 +12,15 @@ import numpy as np
 import pandas as pd
 
 from consonance import comparisons, intervals, tables
-from consonance.adaptation.naming import APPROACH_QUESTION, KEYS, STAGE_QUESTION, TRAININGS, WHOLE
+from consonance.adaptation.naming import (
+    APPROACH_QUESTION,
+    KEYS,
+    LENGTH_QUESTION,
+    STAGE_QUESTION,
+    TRAININGS,
+    WHOLE,
+    control,
+)
 from consonance.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -96,6 +104,7 @@ def paired(
     *,
     emotions: Sequence[str],
     metrics: Sequence[str],
+    controls: Sequence[str],
     first_seed: int,
     level: float,
     draws: int,
@@ -104,10 +113,12 @@ def paired(
 ) -> pd.DataFrame:
     """Paired comparisons on the same test clips, of runs on all training clips.
 
-    Two questions, per model, scheme and domain: does stage one in the other domain help
-    (two-stage minus direct, for each approach), and which approach is better (each pair, for
-    direct and for two-stage training). Sides are compared on the seeds that both have. Holm's
-    correction runs over all models, schemes and domains of a question, metric and basis.
+    Three questions, per model, scheme and domain: does stage one in the other domain help
+    (two-stage minus direct, for each approach); does it help more than training as long on the
+    domain itself (two-stage minus the direct training of the control); and which approach is better
+    (each pair, for direct and for two-stage training; controls are left out). Sides are compared on
+    the seeds that both have. Holm's correction runs over all models, schemes and domains of a
+    question, metric and basis.
 
     Args:
         predictions: of any number of jobs.
@@ -115,6 +126,7 @@ def paired(
         manifest: the kept clips.
         emotions: see `comparisons.compare`, as are the following.
         metrics: of accuracy, uar.
+        controls: approaches that have one (`naming.control`).
         first_seed: of McNemar's test; where a side lacks it, their first common one.
         level: confidence.
         draws: bootstrap draws.
@@ -141,7 +153,7 @@ def paired(
             (chosen["model"] == model) & (chosen["scheme"] == scheme) & (chosen["domain"] == domain)
         ]
         by_side = {key: frame for key, frame in part.groupby(side, sort=False)}
-        for question, approach, training, a, b in _pairs(list(by_side)):
+        for question, approach, training, a, b in _pairs(list(by_side), controls):
             seeds = sorted(set(by_side[a]["seed"]) & set(by_side[b]["seed"]))
             if not seeds:
                 logger.warning(
@@ -353,13 +365,16 @@ def _shown(
     return shown, columns
 
 
-def _pairs(sides: Sequence[tuple[str, str]]):
+def _pairs(sides: Sequence[tuple[str, str]], controls: Sequence[str]):
     """Yields question, approach, training, a, b of every pair that answers a question."""
-    approaches = list(dict.fromkeys(name for name, _ in sides))
+    long = [control(name) for name in controls]
+    approaches = [name for name in dict.fromkeys(name for name, _ in sides) if name not in long]
     direct, two_stage = TRAININGS.values()
     for name in approaches:
         if (name, direct) in sides and (name, two_stage) in sides:
             yield STAGE_QUESTION, name, "", (name, two_stage), (name, direct)
+        if name in controls and {(name, two_stage), (control(name), direct)} <= {*sides}:
+            yield LENGTH_QUESTION, name, "", (name, two_stage), (control(name), direct)
     for training in TRAININGS.values():
         # The later approach is the larger one: a positive difference speaks for it.
         for b, a in combinations([n for n in approaches if (n, training) in sides], 2):
@@ -381,6 +396,8 @@ def _words(question: str, approach: str, training: str, a: tuple, b: tuple) -> s
     """Returns a comparison in words."""
     if question == STAGE_QUESTION:
         return f"{approach}: two-stage - direct"
+    if question == LENGTH_QUESTION:
+        return f"{approach}: two-stage - direct for as many epochs"
     return f"{training}: {a[0]} - {b[0]}"
 
 

@@ -166,7 +166,8 @@ def limited_data(table: pd.DataFrame, **dress: Unpack[Dress]) -> Figure:
 
     Args:
         table: columns domain, approach, training (direct, two-stage), training_clips, value, low
-            and high (fractions); one model, scheme, metric and basis.
+            and high (fractions); one model, scheme, metric and basis. Approaches with one number of
+            clips are left out, unless no other is there.
         **dress: see `Dress`.
 
     Raises:
@@ -174,6 +175,8 @@ def limited_data(table: pd.DataFrame, **dress: Unpack[Dress]) -> Figure:
     """
     needed = ["domain", "approach", "training", "training_clips", "value", "low", "high"]
     tables.require(table, needed, what="limited_data")
+    numbers = table.groupby(["approach", "domain"])["training_clips"].transform("nunique")
+    table = table[numbers > 1] if (numbers > 1).any() else table
     order = dress.get("order", {})
     columns = list(in_order(table, "approach", order))
     lines = in_order(table, "training", order)

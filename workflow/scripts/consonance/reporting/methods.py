@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from consonance.adaptation import approaches
+from consonance.adaptation.naming import control
 from consonance.reporting import provenance
 from consonance.reporting.document import Block, Heading, Paragraph
 
@@ -216,14 +217,25 @@ def _adaptation(config: Mapping[str, Any]) -> str:
         if shares
         else ""
     )
-    described = " ".join(_approach(name, each) for name, each in chosen.items())
+    controls = [name for name in adaptation["controls"] if name in adaptation["run"]]
+    controlled = (
+        f" Two stages have twice the epochs of one; as controls, {listed(controls)} were also "
+        "trained directly for the epochs of both stages together."
+        if controls
+        else ""
+    )
+    described = " ".join(
+        _approach(name, each)
+        for name, each in chosen.items()
+        if name not in [control(known) for known in controls]
+    )
     return (
         f"In both directions ({first} to {second}, {second} to {first}), stage one was trained and "
         "tested on the first domain; stage two started from every trained tensor of the best epoch "
         "of stage one, with a new optimiser, and was trained and tested on the second. The encoder "
         "stayed frozen, in evaluation mode; a linear classifier saw the outputs of its blocks, "
         f"averaged over frames and then over blocks. {described} Loss, choice of the epoch and "
-        f"splits are as for the probes.{limited}"
+        f"splits are as for the probes.{limited}{controlled}"
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from consonance.adaptation.naming import APPROACH_QUESTION, STAGE_QUESTION
+from consonance.adaptation.naming import APPROACH_QUESTION, LENGTH_QUESTION, STAGE_QUESTION
 from consonance.reporting import provenance
 from consonance.reporting.columns import Column
 from consonance.reporting.document import Block, Bullets, Heading, Paragraph, Table
@@ -287,20 +287,25 @@ def _adaptation(results: _Results, alpha: float) -> Iterator[Block]:
         yield Paragraph(problem)
         return
     frame = frame[(frame["metric"] == "accuracy") & (frame["basis"] == "seeds")]
-    stages = frame[frame["question"] == STAGE_QUESTION]
-    rows = []
-    for _, one in stages.iterrows():
-        row = {key: one[key] for key in ("corpus", "model", "domain", "scheme", "approach")}
-        row |= {"direct": f"{100 * one['value_b']:.1f}", "staged": f"{100 * one['value_a']:.1f}"}
-        row["gain"] = _with_interval(one.rename({"difference": "value"}), sign="+")
-        row["p"] = one["p_holm"]
-        rows.append(row)
-    if rows:
-        yield Paragraph(
-            "Accuracy in per cent on the same test clips after training on the domain alone "
-            "(direct) and after a first stage on the other domain (two-stage). "
-            + _significant(stages, alpha)
-        )
+    said = {
+        STAGE_QUESTION: "Accuracy in per cent on the same test clips after training on the domain "
+        "alone (direct) and after a first stage on the other domain (two-stage).",
+        LENGTH_QUESTION: "The same, where direct training had as many epochs as both stages "
+        "together.",
+    }
+    for question, words in said.items():
+        stages = frame[frame["question"] == question]
+        if stages.empty:
+            continue
+        rows = []
+        for _, one in stages.iterrows():
+            row = {key: one[key] for key in ("corpus", "model", "domain", "scheme", "approach")}
+            row["direct"] = f"{100 * one['value_b']:.1f}"
+            row["staged"] = f"{100 * one['value_a']:.1f}"
+            row["gain"] = _with_interval(one.rename({"difference": "value"}), sign="+")
+            row["p"] = one["p_holm"]
+            rows.append(row)
+        yield Paragraph(f"{words} {_significant(stages, alpha)}")
         yield results.table(
             rows,
             Column("model", "Model", "text"),
