@@ -215,6 +215,70 @@ def test_pooling_is_that_of_extraction_windows_included(recordings, tmp_path, fa
         np.testing.assert_allclose(found, means[:, layer], rtol=1e-3, atol=1e-5)
 
 
+def exhausted(most, inner):
+    """Wraps what takes a list first: more than `most` of them exhaust a GPU's memory."""
+    sizes = []
+
+    def limited(items, *others):
+        sizes.append(len(items))
+        if len(items) > most:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return inner(items, *others)
+
+    return limited, sizes
+
+
+def test_training_goes_on_in_halves_where_memory_ends(finished, recordings, tmp_path, caplog):
+    _, _, whole = finished
+    trainer = data.trainer(tmp_path, recordings, PEFT, scheme="speaker", batch_seconds=5)
+    trainer._logits, sizes = exhausted(2, trainer._logits)
+    backward, failures = torch.Tensor.backward, iter([True])
+
+    def fails_once(loss, *others):
+        backward(loss, *others)
+        if next(failures, False):
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "backward", fails_once)
+        found = trainer.train(data.runs(PEFT))
+    assert max(sizes) > 2 and sizes[-1] == 1
+    assert "The GPU's memory does not suffice; going on with batches of" in caplog.text
+    for one, other in zip(found, whole, strict=True):
+        # Other groups, so other rounding; three epochs of AdamW let it grow.
+        np.testing.assert_allclose(one.curves, other.curves, rtol=1e-4)
+        assert (one.predicted == other.predicted).all()
+
+
+def test_a_clip_that_does_not_fit_alone_is_an_error(recordings, tmp_path):
+    trainer = data.trainer(tmp_path, recordings, PEFT)
+    trainer._logits, _ = exhausted(0, trainer._logits)
+    with pytest.raises(InputError, match="do not fit into the GPU's memory with model 'wav2vec2'"):
+        trainer.train(data.runs(PEFT))
+
+
+def test_state_0_is_computed_in_halves_where_memory_ends(tmp_path, monkeypatch, caplog):
+    rows = data.recordings_of(*written(tmp_path))
+    encoder = load_encoder(random_spec("wav2vec2"), device="cpu")
+    whole = front_end.compute(rows, encoder, window_seconds=30, batch_seconds=1)
+    limited, sizes = exhausted(2, encoder.front_end)
+    monkeypatch.setattr(encoder, "front_end", limited)
+    halved = front_end.compute(rows, encoder, window_seconds=30, batch_seconds=1)
+    assert max(sizes) > 2 and "memory does not suffice" in caplog.text
+    assert halved.pieces == whole.pieces
+    # Batches of another size round differently.
+    torch.testing.assert_close(halved.flat, whole.flat, rtol=1e-4, atol=1e-5)
+    monkeypatch.setattr(encoder, "front_end", exhausted(0, encoder.front_end)[0])
+    with pytest.raises(InputError, match="do not fit into the GPU's memory"):
+        front_end.compute(rows, encoder, window_seconds=30, batch_seconds=1)
+
+
+def written(folder):
+    """Returns the manifest of a few clips, and where they are."""
+    table = data.manifest(speakers=2, repetitions=1)
+    return table, data.write_clips(folder, table)
+
+
 def test_a_damaged_checkpoint_is_named(tmp_path):
     path = tmp_path / "a.safetensors"
     checkpoints.write(path, {"x": np.ones(3, np.float32)}, configuration={"a": 1}, epoch=2)

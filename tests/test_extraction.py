@@ -226,7 +226,7 @@ def test_a_full_gpu_halves_the_batch_and_goes_on(tmp_path, monkeypatch, caplog):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(encoder, "states", never)
-    with pytest.raises(InputError, match="make window_seconds smaller"):
+    with pytest.raises(InputError, match=r"make extraction\.window_seconds smaller"):
         extract(rows, encoder, tmp_path)
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 import soundfile
 import torch
 
-from consonance import waves
+from consonance import memory, waves
 from consonance.accumulation import Accumulator
 from consonance.encoders.base import Encoder
 from consonance.errors import DamagedFileError, InputError
@@ -190,13 +190,10 @@ class _Run:
         """Encodes a batch; where a GPU's memory does not suffice, in halves, from then on."""
         try:
             states, counts = self.encoder.states([piece.wave for piece in batch])
-        except torch.cuda.OutOfMemoryError as error:
+        except memory.Exhausted as error:
             if len(batch) == 1:
                 seconds = len(batch[0].wave) / self.encoder.sampling_rate
-                raise InputError(
-                    f"{seconds:.1f} s of audio do not fit into the GPU's memory with model "
-                    f"'{self.encoder.name}'; make window_seconds smaller."
-                ) from error
+                raise memory.too_long(seconds, model=self.encoder.name) from error
         else:
             if len(states) != self.encoder.n_states:
                 raise InputError(
@@ -205,15 +202,10 @@ class _Run:
                 )
             self.accumulator.add(states, counts, [piece.row for piece in batch])
             return
-        # Outside the handler, so that the failed pass's tensors are free.
-        torch.cuda.empty_cache()
         self.batch_samples = (
             min(self.batch_samples, max(len(p.wave) for p in batch) * len(batch)) // 2
         )
-        logger.warning(
-            "The GPU's memory does not suffice; going on with batches of %.1f s.",
-            self.batch_samples / self.encoder.sampling_rate,
-        )
+        memory.release(self.batch_samples / self.encoder.sampling_rate)
         half = len(batch) // 2
         self._encode(batch[:half])
         self._encode(batch[half:])

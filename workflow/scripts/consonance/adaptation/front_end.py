@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from consonance import waves
+from consonance import memory, waves
 from consonance.encoders import Encoder
 from consonance.errors import InputError
 
@@ -83,6 +83,10 @@ class FrontEnd:
             shares=shares.to(self.device, non_blocking=True),
         )
 
+    def padded(self, clips: np.ndarray) -> int:
+        """Returns the frames of clips put together, padding included."""
+        return int(self.many[clips].sum() * self.rows[clips].max())
+
     def by_length(self, clips: np.ndarray, *, most_rows: float) -> list[np.ndarray]:
         """Divides clips into groups of like length.
 
@@ -119,7 +123,8 @@ def compute(
             and content (the `contents.content_hash` of its samples).
         encoder: computes in float32 here, whatever trains later.
         window_seconds: longer clips are cut, as in extraction.
-        batch_seconds: most seconds of audio in one pass.
+        batch_seconds: most seconds of audio in one pass; halved where a GPU's memory does not
+            suffice.
 
     Raises:
         InputError: a file has another rate or fewer samples than one frame needs, or states are
@@ -134,16 +139,26 @@ def compute(
     with tempfile.TemporaryFile(prefix="state-0-") as stream:
         waiting: list[tuple[int, np.ndarray]] = []
 
-        def flush() -> None:
-            nonlocal rows
-            if not waiting:
+        def encode(batch: list[tuple[int, np.ndarray]]) -> None:
+            nonlocal rows, batch_seconds
+            longest = max(len(wave) for _, wave in batch) / encoder.sampling_rate
+            try:
+                with torch.no_grad(), encoder.arithmetic():
+                    hidden, counts = encoder.front_end([wave for _, wave in batch])
+                values = hidden.float().cpu().numpy()
+            except memory.Exhausted as error:
+                if len(batch) == 1:
+                    raise memory.too_long(longest, model=encoder.name) from error
+                values = None
+            if values is None:
+                batch_seconds = min(batch_seconds, longest * len(batch)) / 2
+                memory.release(batch_seconds)
+                encode(batch[: len(batch) // 2])
+                encode(batch[len(batch) // 2 :])
                 return
-            with torch.no_grad(), encoder.arithmetic():
-                hidden, counts = encoder.front_end([wave for _, wave in waiting])
-            values = hidden.float().cpu().numpy()
             # Zeros after a clip's end are not kept, unless they are part of the input (Whisper).
             padded = encoder.attention_mask([1] * len(counts), values.shape[1]) is not None
-            for (number, _), count, value in zip(waiting, counts, values, strict=True):
+            for (number, _), count, value in zip(batch, counts, values, strict=True):
                 kept = value[:count] if padded else value
                 if not np.isfinite(kept).all():
                     raise InputError(
@@ -153,14 +168,15 @@ def compute(
                 stream.write(np.ascontiguousarray(kept, dtype=np.float32).tobytes())
                 pieces[number].append((rows, len(kept), count))
                 rows += len(kept)
-            waiting.clear()
 
         for number, wave in _pieces(recordings, encoder, limit):
             longest = max(len(wave), *(len(w) for _, w in waiting)) if waiting else len(wave)
             if waiting and longest * (len(waiting) + 1) > batch_seconds * encoder.sampling_rate:
-                flush()
+                encode(waiting)
+                waiting = []
             waiting.append((number, wave))
-        flush()
+        if waiting:
+            encode(waiting)
         stream.flush()
         # Copy-on-write: nothing is written, but torch asks for writable memory.
         mapped = np.memmap(stream, dtype=np.float32, mode="c", shape=(rows, encoder.dim))

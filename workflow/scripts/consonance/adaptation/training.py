@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from consonance import memory
 from consonance.adaptation import checkpoints, results, stages
 from consonance.adaptation.front_end import FrontEnd
 from consonance.adaptation.modules import AdaptedEncoder
@@ -31,6 +32,8 @@ PROGRESS_SECONDS = 60.0
 # Steps before the time of the whole job is estimated.
 _STEPS_TO_ESTIMATE = 3
 _PARTIAL = ("best", "mean", "square")
+
+_Done = TypeVar("_Done")
 
 
 @dataclass
@@ -77,7 +80,8 @@ class Trainer:
             interrupted job goes on.
         precision: "float32", or "bfloat16" for matrix products (a GPU's mixed precision);
             parameters, optimiser and losses stay in float32.
-        batch_seconds: most seconds of audio in one group, padding included.
+        batch_seconds: most seconds of audio in one group, padding included; halved where a GPU's
+            memory does not suffice.
         save_seconds: least time between two savings of the current run.
     """
 
@@ -146,11 +150,30 @@ class Trainer:
         numbers = self.arranged[domain].rows[rows]
         place = {number: index for index, number in enumerate(numbers)}
         logits = torch.empty(len(rows), len(self.labels), device=self.device)
+
+        def fill(groups: Sequence[np.ndarray]) -> None:
+            for group in groups:
+                logits[[place[number] for number in group]] = self._logits(group)
+
         with torch.no_grad():
-            for group in self.front_end.by_length(numbers, most_rows=self.most_rows):
-                found = self._logits(group)
-                logits[[place[number] for number in group]] = found
+            self._in_groups(numbers, fill)
         return logits.float().cpu()
+
+    def _in_groups(
+        self, numbers: np.ndarray, work: Callable[[Sequence[np.ndarray]], _Done]
+    ) -> _Done:
+        """Calls `work` with clips in groups; again with smaller ones where a GPU's memory ends."""
+        while True:
+            groups = self.front_end.by_length(numbers, most_rows=self.most_rows)
+            widest = max(self.front_end.padded(group) for group in groups)
+            try:
+                return work(groups)
+            except memory.Exhausted as error:
+                if max(len(group) for group in groups) == 1:
+                    seconds = widest / self.model.encoder.frames_per_second
+                    raise memory.too_long(seconds, model=self.model.encoder.name) from error
+            self.most_rows = min(self.most_rows, widest) / 2
+            memory.release(self.most_rows / self.model.encoder.frames_per_second)
 
     def _partial(self, run: Run) -> Path:
         return self.folder / f"{run.name}.partial.safetensors"
@@ -238,13 +261,20 @@ class Trainer:
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         for begin in range(0, len(order), size):
             numbers = arranged.rows[order[begin : begin + size]]
-            optimiser.zero_grad(set_to_none=True)
-            for group in self.front_end.by_length(numbers, most_rows=self.most_rows):
-                logits = self._logits(group).float()
-                truth = torch.tensor([emotion[number] for number in group], device=self.device)
-                loss = functional.cross_entropy(logits, truth, reduction="sum")
-                (loss / len(numbers)).backward()
-                total += loss.detach()
+
+            def differentiate(groups: Sequence[np.ndarray], clips: int = len(numbers)):
+                # From the beginning: a pass that failed has left parts of its gradients.
+                optimiser.zero_grad(set_to_none=True)
+                losses = torch.zeros((), dtype=torch.float64, device=self.device)
+                for group in groups:
+                    logits = self._logits(group).float()
+                    truth = torch.tensor([emotion[number] for number in group], device=self.device)
+                    loss = functional.cross_entropy(logits, truth, reduction="sum")
+                    (loss / clips).backward()
+                    losses += loss.detach()
+                return losses
+
+            total += self._in_groups(numbers, differentiate)
             optimiser.step()
             progress.step(len(numbers))
         return total.item() / len(order)
