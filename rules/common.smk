@@ -12,6 +12,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from consonance import budget, configuration, planning
 from consonance.adaptation import approaches, naming
+from consonance.budget import DAY_MINUTES
 from consonance.errors import InputError
 from consonance.files import check_writable
 from consonance.fingerprint import fingerprint
@@ -100,11 +101,17 @@ def growing(megabytes):
     return lambda wildcards, attempt: int(megabytes * attempt)
 
 
-def lasting(minutes):
-    """Run time (minutes) for a job, more with every attempt: a number, or a method of NEEDS."""
-    if callable(minutes):
-        return lambda wildcards, attempt: minutes(wildcards).minutes * attempt
-    return lambda wildcards, attempt: int(minutes * attempt)
+def lasting(minutes, most=None):
+    """Run time (minutes) for a job, more with every attempt: a number, or a method of NEEDS.
+
+    A job that goes on where it was cut short needs no more than `most`.
+    """
+
+    def asked(wildcards, attempt):
+        first = minutes(wildcards).minutes if callable(minutes) else minutes
+        return int(first * attempt if most is None else min(first * attempt, most))
+
+    return asked
 
 
 def shards(wildcards, pattern):

@@ -144,4 +144,4 @@ def trainer(
 
 def runs(chosen: approaches.Approach, direction: str = "speech-to-song") -> list[stages.Run]:
     """Lists the runs of an approach in one direction with seed 0."""
-    return stages.plan(direction, domains=DOMAINS, seeds=[0], fractions=chosen.fractions)
+    return stages.plan(direction, chosen, domains=DOMAINS, seeds=[0])

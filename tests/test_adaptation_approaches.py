@@ -71,6 +71,7 @@ def test_a_control_trains_for_the_epochs_of_both_stages_on_all_clips():
         **found["ws"],
         "fractions": [1.0],
         "training": {**found["ws"]["training"], "epochs": 6},
+        "stages": [1],
     }
     assert list(approaches.resolve(data.settings(controls=["ws"], run=["peft"]))) == ["peft"]
 

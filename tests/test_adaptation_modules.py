@@ -188,6 +188,20 @@ def test_a_clip_is_pooled_over_its_own_frames(family):
             torch.testing.assert_close(both[number : number + 1], alone, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("family", ["wav2vec2", "hubert", "mert", "whisper"])
+def test_the_linear_layers_of_a_family_are_those_of_its_blocks(family):
+    spec = random_spec(family)
+    block = load_encoder(spec, device="cpu").blocks[0]
+    linears = [
+        name.split(".")[-1]
+        for name, part in block.named_modules()
+        if isinstance(part, torch.nn.Linear)
+    ]
+    known = approaches.LINEAR_LAYERS[spec.family]
+    # MERT's and HuBERT's gates of the attention are left alone: they are no such names.
+    assert set(known) <= set(linears)
+
+
 def test_a_layer_name_that_matches_nothing_is_refused():
     with pytest.raises(InputError, match=r"names query, which matches no linear layer.*q_proj"):
         adapted(lora={"modules": ["q_proj", "query"]})

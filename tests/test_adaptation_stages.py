@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consonance.adaptation import stages
+from consonance.adaptation import approaches, stages
 from consonance.errors import InputError
 
 
@@ -21,7 +21,8 @@ def run(stage=2, fraction=1.0, seed=0):
 
 
 def test_a_plan_lists_stage_one_before_what_starts_from_it():
-    plan = stages.plan("song-to-speech", domains=data.DOMAINS, seeds=[4], fractions=[0.5, 1.0])
+    ws = data.approach("ws")
+    plan = stages.plan("song-to-speech", ws, domains=data.DOMAINS, seeds=[4])
     assert [(r.stage, r.fraction, r.domain) for r in plan] == [
         (1, 1.0, "song"),
         (1, 0.5, "song"),
@@ -36,7 +37,15 @@ def test_a_plan_lists_stage_one_before_what_starts_from_it():
 
 def test_an_unknown_direction_is_refused():
     with pytest.raises(InputError, match="'song-to-song' is unknown"):
-        stages.plan("song-to-song", domains=data.DOMAINS, seeds=[0], fractions=[1.0])
+        stages.plan("song-to-song", data.approach("ws"), domains=data.DOMAINS, seeds=[0])
+
+
+def test_a_control_has_one_stage_and_an_approach_may_have_seeds_of_its_own():
+    settings = data.settings(controls=["ws"])
+    settings["approaches"]["ws"]["seeds"] = [4, 5]
+    control = approaches.read(approaches.resolve(settings))["ws-long"]
+    plan = stages.plan("song-to-speech", control, domains=data.DOMAINS, seeds=[3, 4, 5])
+    assert [(r.seed, r.stage, r.fraction) for r in plan] == [(4, 1, 1.0), (5, 1, 1.0)]
 
 
 @settings(max_examples=15, deadline=None)

@@ -48,10 +48,10 @@ def made():
                    gate=name == "peft")
             for direction in naming.directions(data.DOMAINS)
             for run in stages.plan(
-                direction, domains=data.DOMAINS, seeds=SEEDS, fractions=fractions
+                direction, data.approach(name), domains=data.DOMAINS, seeds=SEEDS
             )
         ]
-        for name, fractions in (("ws", [0.5, 1.0]), ("peft", [1.0]))
+        for name in ("ws", "peft")
     }  # fmt: skip
     job = tables.Job("demo", "m", "random", data.LABELS, arranged, LAYERS)
     chosen = {name: data.approach(name) for name in found}
@@ -198,6 +198,25 @@ def test_table_three_has_the_papers_numbers_beside_ours(performance, project):
         performance, published=paper, paper_models={}, paper_scheme="random"
     )
     assert ours["paper_value"].isna().all()
+
+
+def test_a_control_has_nothing_in_stage_two(performance):
+    alone = performance[(performance["approach"] != "peft") | (performance["stage"] == 1)]
+    three = summaries.table_three(alone.assign(paper_value=np.nan))
+    row = three[three["approach"] == "peft"].iloc[0]
+    assert row["value_1"] == 4 / 8
+    assert row[["value_2", "low_2", "high_2", "paper_2"]].isna().all()
+    text = summaries.table_three_markdown(three, labels={}, digits=1)
+    assert "| peft | 50.0 |" in text and text.splitlines()[0].endswith("| Seeds |")
+
+
+def test_the_curves_of_a_control_end_with_stage_one(made):
+    curves = summaries.curves(made[1]["curves"], band="range")
+    alone = curves[(curves["approach"] == "ws") | (curves["stage"] == 1)]
+    figure = figures.learning_curves(alone, style=plots.Style(dpi=50))
+    limits = {axes.get_title(): axes.get_xlim() for axes in figure.axes if axes.get_title()}
+    assert limits == {"ws": (0.5, 6.5), "peft": (0.5, 3.5)}
+    assert len({axes.get_ylim() for axes in figure.axes[2:]}) == 1
 
 
 def test_sizes_are_shares_of_the_encoder(made):

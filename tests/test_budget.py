@@ -7,7 +7,7 @@ import pytest
 
 from consonance import budget, planning
 
-ONE = SimpleNamespace(corpus="ravdess", model="wav2vec2-base", shard="0-of-2")
+ONE = SimpleNamespace(corpus="ravdess", model="wav2vec2-base", shard="0-of-2", approach="peft")
 METHODS = (
     "scanning",
     "drawing",
@@ -36,7 +36,7 @@ def larger(config):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_job_asks_for_enough_to_start(demo_config, method):
-    tiny = SimpleNamespace(corpus="demo", model="tiny-mert", shard="0-of-2")
+    tiny = SimpleNamespace(corpus="demo", model="tiny-mert", shard="0-of-2", approach="peft")
     need = asked(demo_config, method, tiny)
     assert need.memory >= budget.LEAST_MB
     assert need.minutes >= 10
@@ -72,6 +72,15 @@ def test_more_clips_ask_for_more(default_config, method):
     many = asked(default_config, method)
     per_shard = {"extraction"}
     assert (many.memory, many.minutes) > (few.memory, few.minutes) or method in per_shard
+
+
+def test_training_for_longer_asks_for_more_time_up_to_a_day(default_config):
+    peft = default_config["adaptation"]["approaches"]["peft"]
+    times = []
+    for epochs in (1, 2, 10_000_000):
+        peft["training"] = {"epochs": epochs}
+        times.append(asked(default_config, "adapting").minutes)
+    assert times[0] < times[1] < times[2] == budget.DAY_MINUTES
 
 
 def test_a_shard_asks_for_the_same_in_every_corpus(default_config):
@@ -129,6 +138,6 @@ def test_rules_that_need_a_network_are_local(project):
 def test_every_cost_that_follows_from_the_corpus_is_asked_for(project):
     rules = "".join(path.read_text() for path in sorted((project / "rules").glob("*.smk")))
     assert set(re.findall(r"growing\(NEEDS\.(\w+)\)", rules)) == set(METHODS)
-    assert set(re.findall(r"lasting\(NEEDS\.(\w+)\)", rules)) == set(METHODS)
+    assert set(re.findall(r"lasting\(NEEDS\.(\w+)", rules)) == set(METHODS)
     fixed = [int(number) for number in re.findall(r"growing\((\d+)\)", rules)]
     assert min(fixed) >= budget.LEAST_MB

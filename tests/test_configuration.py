@@ -109,6 +109,18 @@ def test_an_approach_that_cannot_be(default_config, schema):
     ]
 
 
+def test_modules_that_a_model_lacks_are_named_before_anything_runs(default_config, schema):
+    default_config["experiment"]["models"] = ["wav2vec2-base", "hubert-base-ls960"]
+    peft = default_config["adaptation"]["approaches"]["peft"]
+    peft["lora"] = {"modules": ["q_projj", "attention.v_proj"]}
+    peft["models"] = ["wav2vec2-base"]
+    assert problems(default_config, schema) == [
+        "adaptation.lora.modules of approach peft names q_projj, which matches no linear layer of "
+        "model wav2vec2-base; its blocks have q_proj, k_proj, v_proj, out_proj, "
+        "intermediate_dense, output_dense."
+    ]
+
+
 def test_sizes_of_an_approach_that_cannot_be(default_config, schema):
     adaptation = default_config["adaptation"]
     adaptation["lora"]["rank"] = 0

@@ -67,13 +67,7 @@ with jobs.running(snakemake):
         save_seconds=speed["save_seconds"],
     )
     seeds = list(dict.fromkeys(splits["seed"].tolist()))
-    wanted = chosen[name].seeds
-    runs = stages.plan(
-        direction,
-        domains=domains,
-        seeds=[seed for seed in seeds if wanted is None or seed in wanted],
-        fractions=chosen[name].fractions,
-    )
+    runs = stages.plan(direction, chosen[name], domains=domains, seeds=seeds)
     found = {name: trainer.train(runs)}
     del names["approach"]
     job = adaptation_tables.Job(**names, labels=labels, arranged=arranged, layers=model.n_layers)

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from consonance.adaptation import approaches
+
 MB = 1e6
 LEAST_MB = 1000  # what any job gets: the smallest peaked at 0.6 GB on SLURM
 # On SLURM, two Snakemake processes stand beside the job's own and count too.
@@ -231,8 +233,8 @@ class Needs:
         """Trains an approach that changes the encoder.
 
         In memory: the input of the first block for every frame of the corpus, once, and the
-        activations of a batch, of which training keeps those of every block. The time is a day: a
-        job that is cut short goes on from its last epoch.
+        activations of a batch, of which training keeps those of every block. The time is that of
+        all epochs, and at most a day: a job that is cut short goes on from its last epoch.
         """
         size = self._plan.model_size(wildcards.model)
         seconds = self._plan.clips(wildcards.corpus) * self._clip_seconds(wildcards)
@@ -241,7 +243,22 @@ class Needs:
         batch = self._config["adaptation"]["batch_seconds"]["cpu"]
         kept = TRAINED_MB_PER_SECOND * batch * _relative(size, power=1)
         memory = TORCH_MB + CUDA_MB + _weights(size) + frames + kept
-        return Need(memory=need(memory, 0).memory, minutes=DAY_MINUTES)
+        approach = approaches.read(approaches.resolve(self._config["adaptation"]))[
+            wildcards.approach
+        ]
+        splits = self._config["splits"]
+        shares = splits["fractions"]
+        # A step runs forward and, at twice the cost, backward; validation runs forward.
+        passes = 3 * shares["train"] * sum(approach.fractions) + shares["validation"]
+        passes *= approach.training.epochs * len(approach.stages)
+        passes *= len(splits["seeds"] if approach.seeds is None else approach.seeds)
+        trained = embedding_seconds(
+            passes * seconds / len(self._config["experiment"]["domains"]),
+            size.parameters,
+            audio_per_second=self._config["compute"]["audio_per_second"],
+        )
+        asked = need(memory, trained)
+        return Need(memory=asked.memory, minutes=min(DAY_MINUTES, asked.minutes))
 
     def comparing(self, wildcards: Any) -> Need:
         """Compares the predictions of all probes: a row per test clip, state and seed."""

@@ -158,4 +158,16 @@ def _adaptation_problems(config: Mapping[str, Any]) -> list[str]:
                         f"{'the keys of models' if key == 'models' else 'splits.seeds'}; known are "
                         f"{', '.join(map(str, values))}."
                     )
+        for model in config["experiment"]["models"]:
+            if model not in config["models"]:
+                continue  # said elsewhere
+            if not any(approach.covers(model=model, scheme=s) for s in config["splits"]["schemes"]):
+                continue
+            layers = approaches.LINEAR_LAYERS[config["models"][model]["family"]]
+            for module in approach.lora.modules if approach.lora else ():
+                if module.split(".")[-1] not in layers:
+                    problems.append(
+                        f"adaptation.lora.modules of approach {name} names {module}, which matches "
+                        f"no linear layer of model {model}; its blocks have {', '.join(layers)}."
+                    )
     return problems

@@ -25,9 +25,16 @@ POOLED_PARTS = frozenset({"layer_weights"})
 GATE_FUNCTIONS = ("sigmoid", "identity")
 GATE_PLACES = ("path", "readout")
 ADAPTER_PLACES = ("attention", "output")
+# Linear layers of a block, by family: what `lora.modules` may name.
+_ATTENTION = ("q_proj", "k_proj", "v_proj", "out_proj")
+LINEAR_LAYERS = {
+    "wav2vec2": (*_ATTENTION, "intermediate_dense", "output_dense"),
+    "hubert": (*_ATTENTION, "intermediate_dense", "output_dense"),
+    "whisper": (*_ATTENTION, "fc1", "fc2"),
+}
 
 _SHARED = ("training", "gate", "lora", "adapter")
-_KEYS = ("trains", "learning_rate", "seeds", "fractions", "models", "schemes", *_SHARED)
+_KEYS = ("trains", "learning_rate", "seeds", "fractions", "models", "schemes", "stages", *_SHARED)
 
 
 @dataclass(frozen=True)
@@ -114,6 +121,7 @@ class Approach:
         seeds: seeds to train with, or None for all.
         models: models to train, or None for all.
         schemes: split schemes to train under, or None for all.
+        stages: that are trained; a control has only the first.
     """
 
     name: str
@@ -126,6 +134,7 @@ class Approach:
     seeds: tuple[int, ...] | None = None
     models: tuple[str, ...] | None = None
     schemes: tuple[str, ...] | None = None
+    stages: tuple[int, ...] = tuple(TRAININGS)
 
     @property
     def pooled(self) -> bool:
@@ -190,7 +199,7 @@ def resolve(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             training = full["training"]
             epochs = len(TRAININGS) * training["epochs"]
             longer = {"fractions": [WHOLE], "training": {**training, "epochs": epochs}}
-            found[control(name)] = {**full, **longer}
+            found[control(name)] = {**full, **longer, "stages": [min(TRAININGS)]}
     return found
 
 
@@ -236,6 +245,7 @@ def read(resolved: Mapping[str, Mapping[str, Any]]) -> dict[str, Approach]:
             adapter=Adapter(adapter["width"], adapter["scale"], tuple(adapter["places"]))
             if adapter
             else None,
+            stages=tuple(entry.get("stages", TRAININGS)),
             **{
                 key: None if entry.get(key) is None else tuple(entry[key])
                 for key in ("seeds", "models", "schemes")

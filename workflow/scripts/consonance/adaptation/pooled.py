@@ -89,10 +89,7 @@ def train(
     waves: dict[int, list[tuple[Approach, Run]]] = {1: [], 2: []}
     for approach in approaches:
         for direction in naming.directions(domains):
-            chosen = [s for s in seeds if approach.seeds is None or s in approach.seeds]
-            for run in stages.plan(
-                direction, domains=domains, seeds=chosen, fractions=approach.fractions
-            ):
+            for run in stages.plan(direction, approach, domains=domains, seeds=seeds):
                 waves[run.stage].append((approach, run))
     sides: dict[tuple[bool, str], _Side] = {}
     for approach, run in [*waves[1], *waves[2]]:

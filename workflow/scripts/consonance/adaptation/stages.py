@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from consonance import arrangement
+from consonance.adaptation.approaches import Approach
 from consonance.adaptation.naming import WHOLE, directions
 from consonance.arrangement import TEST, TRAIN, VALIDATION, Arranged
 from consonance.errors import InputError
@@ -83,9 +84,15 @@ class Clips:
 
 
 def plan(
-    direction: str, *, domains: Sequence[str], seeds: Sequence[int], fractions: Sequence[float]
+    direction: str, approach: Approach, *, domains: Sequence[str], seeds: Sequence[int]
 ) -> list[Run]:
-    """Lists the runs of a direction, every run after the one that it starts from.
+    """Lists the runs of an approach in a direction, every run after the one that it starts from.
+
+    Args:
+        direction: such as "speech-to-song".
+        approach: its stages, its shares of the clips, and its seeds if it has its own.
+        domains: the two domains.
+        seeds: the experiment's seeds.
 
     Raises:
         InputError: the direction is not between two of the domains.
@@ -100,8 +107,9 @@ def plan(
     return [
         Run(direction, stage, float(fraction), seed, source, target)
         for seed in seeds
-        for stage in (1, 2)
-        for fraction in sorted(fractions, reverse=True)
+        if approach.seeds is None or seed in approach.seeds
+        for stage in approach.stages
+        for fraction in sorted(approach.fractions, reverse=True)
     ]
 
 

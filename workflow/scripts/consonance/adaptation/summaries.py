@@ -303,17 +303,20 @@ def table_three(performance: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         corpus, scheme, model, direction, approach, metric, then for stages 1 and 2: value_<s>,
-        low_<s>, high_<s>, paper_<s> (a fraction; empty where there is none), and seeds.
+        low_<s>, high_<s>, paper_<s> (a fraction; empty where there is none, or no stage 2 of a
+        control), and seeds.
     """
     part = performance[(performance["fraction"] == WHOLE) & (performance["basis"] == "seeds")]
     rows = []
     keys = ["corpus", "scheme", "model", "direction", "approach", "metric"]
+    numbers = {"value": "value", "low": "low", "high": "high", "paper": "paper_value"}
     for key, group in part.groupby(keys, sort=False):
         row = dict(zip(keys, key, strict=True))
         for stage in TRAININGS:
-            found = group[group["stage"] == stage].iloc[0]
-            row |= {f"{column}_{stage}": found[column] for column in ("value", "low", "high")}
-            row[f"paper_{stage}"] = found["paper_value"]
+            # A control has no second stage.
+            found = group[group["stage"] == stage]
+            for column, source in numbers.items():
+                row[f"{column}_{stage}"] = found[source].iloc[0] if len(found) else np.nan
         rows.append(row | {"seeds": group["seeds"].min()})
     return pd.DataFrame(rows)
 
@@ -362,6 +365,7 @@ def _shown(
             tables.Column(f"interval_{stage}", "Interval"),
             tables.Column(f"paper_{stage}", "Paper", digits=2, scale=100),
         ]
+    columns.append(tables.Column("seeds", "Seeds"))
     return shown, columns
 
 

@@ -102,14 +102,18 @@ def learning_curves(table: pd.DataFrame, **dress: Unpack[Dress]) -> Figure:
     lines = in_order(table, "direction", order)
     board = Board(list(measures), columns, dress)
     marks = {name: board.style.mark(position) for name, position in lines.items()}
+    accuracies = []
     for (measure, approach), axes in board.axes.items():
         part = table[(table["measure"] == measure) & (table["approach"] == approach)]
         if part.empty:
             board.no_data(axes)
             continue
         last = part.loc[part["stage"] == 1, "epoch"].max()
-        axes.axvline(last + 0.5, color=GREY, linewidth=0.8, linestyle=":")
-        scale = PER_CENT if measure == "validation_accuracy" else 1.0
+        stages = part["stage"].nunique()
+        if stages > 1:
+            axes.axvline(last + 0.5, color=GREY, linewidth=0.8, linestyle=":")
+        accuracy = measure == "validation_accuracy"
+        scale = PER_CENT if accuracy else 1.0
         for (direction, stage), one in part.groupby(["direction", "stage"], sort=False):
             x = one["epoch"] + (last if stage == 2 else 0)
             colour, dashes = marks[direction].colour, marks[direction].dashes
@@ -117,9 +121,14 @@ def learning_curves(table: pd.DataFrame, **dress: Unpack[Dress]) -> Figure:
             axes.fill_between(
                 x, scale * one["low"], scale * one["high"], color=colour, alpha=0.18, linewidth=0
             )
-        axes.set_xlim(0.5, 2 * last + 0.5)
+        axes.set_xlim(0.5, stages * last + 0.5)
         axes.grid(axis="y", color=PALE, linewidth=0.5)
         axes.yaxis.set_major_formatter(short_numbers())
+        if accuracy:
+            accuracies.append(axes)
+    edges = [edge for axes in accuracies for edge in axes.get_ylim()]
+    for axes in accuracies:
+        axes.set_ylim(min(edges), max(edges))
     board.name_panels(columns)
     board.name_rows(measures, show_row=False)
     handles = [

@@ -225,7 +225,7 @@ def _adaptation(config: Mapping[str, Any]) -> str:
         else ""
     )
     described = " ".join(
-        _approach(name, each)
+        _approach(name, each, adaptation["fractions"])
         for name, each in chosen.items()
         if name not in [control(known) for known in controls]
     )
@@ -239,7 +239,7 @@ def _adaptation(config: Mapping[str, Any]) -> str:
     )
 
 
-def _approach(name: str, approach: approaches.Approach) -> str:
+def _approach(name: str, approach: approaches.Approach, shares: Sequence[float]) -> str:
     """Describes what one approach trains and how."""
     parts = ["the classifier"]
     if "layer_weights" in approach.trains:
@@ -261,8 +261,12 @@ def _approach(name: str, approach: approaches.Approach) -> str:
         )
     training = approach.training
     limits = ""
-    if approach.seeds is not None:
-        limits += f"; seeds {listed(approach.seeds)} only"
+    for key, words in (("models", "models"), ("schemes", "splits"), ("seeds", "seeds")):
+        chosen = getattr(approach, key)
+        if chosen is not None:
+            limits += f"; {words} {listed(chosen)} only"
+    if any(share < 1 for share in shares) and approach.fractions == (1,):
+        limits += "; all training clips only"
     return (
         f"{name}: {listed(parts)}; AdamW with learning rate {training.learning_rate:g} and weight "
         f"decay {training.weight_decay:g}, batches of {training.batch_size}, "
