@@ -109,11 +109,13 @@ def arranged(count):
 class Ours:
     """`Trainer`, step by step."""
 
-    def __init__(self, clips, own, options):
+    def __init__(self, recordings, own, options):
         encoder = load_encoder(SPEC, device=options.device)
         batch_seconds = options.batch_seconds
         began = time.perf_counter()
-        cache = front_end.compute(clips, encoder, window_seconds=30, batch_seconds=batch_seconds)
+        cache = front_end.compute(
+            recordings, encoder, window_seconds=30, batch_seconds=batch_seconds
+        )
         self.once = time.perf_counter() - began
         model = modules.AdaptedEncoder(encoder, approach("peft"), n_classes=CLASSES)
         model.reset(seed=0, initial_scale=1.0)
@@ -148,7 +150,7 @@ class Ours:
 class Plain:
     """The library's model on padded raw audio, with the same trained parts."""
 
-    def __init__(self, clips, own, options):
+    def __init__(self, recordings, own, options):
         from transformers import Wav2Vec2Config, Wav2Vec2Model
 
         self.device, self.own = torch.device(options.device), own
@@ -169,7 +171,9 @@ class Plain:
         for index, block in enumerate(self.model.encoder.layers):
             block.register_forward_hook(self._adapt(index))
         self.optimiser = torch.optim.AdamW(self.parts.trained.values(), lr=1e-4)
-        self.waves = [encoder.prepare(soundfile.read(p, dtype="float32")[0]) for p in clips["path"]]
+        self.waves = [
+            encoder.prepare(soundfile.read(path, dtype="float32")[0]) for path in recordings["path"]
+        ]
 
     def _adapt(self, index):
         def hook(_, __, output):
@@ -220,8 +224,8 @@ def timed(call, device):
 def epoch(options, folder):
     """Measures a, c and d."""
     own = arranged(options.clips)
-    clips = prepare(options.recordings, options.clips, folder)
-    sides = {"ours": Ours(clips, own, options), "plain": Plain(clips, own, options)}
+    recordings = prepare(options.recordings, options.clips, folder)
+    sides = {"ours": Ours(recordings, own, options), "plain": Plain(recordings, own, options)}
     clips = stages.clips_of(own, RUN)
     order = stages.order(clips, RUN, 1)
     batches = [order[i : i + 32] for i in range(0, len(order), 32)]
@@ -253,7 +257,7 @@ def epoch(options, folder):
     result = {
         "clips": options.clips,
         "mean_seconds_per_clip": float(
-            clips["path"].map(lambda path: soundfile.info(path).duration).mean()
+            np.mean([soundfile.info(path).duration for path in recordings["path"]])
         ),
         "seconds_of_the_papers_epoch": total,
         "ratio": total["plain"] / total["ours"],
@@ -302,8 +306,8 @@ def peak(options, side):
 def child(options):
     with tempfile.TemporaryDirectory() as folder:
         own = arranged(options.clips)
-        clips = prepare(options.recordings, options.clips, Path(folder))
-        side = {"ours": Ours, "plain": Plain}[options.child](clips, own, options)
+        recordings = prepare(options.recordings, options.clips, Path(folder))
+        side = {"ours": Ours, "plain": Plain}[options.child](recordings, own, options)
         side.step(stages.clips_of(own, RUN).train[:32])
     gpu = torch.cuda.max_memory_allocated() if options.device == "cuda" else 0
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -51,7 +51,7 @@ rule train_adaptation_peft:
     threads: 4
     resources:
         mem_mb=growing(NEEDS.adapting),
-        runtime=lasting(NEEDS.adapting, most=DAY_MINUTES),
+        runtime=lasting(NEEDS.adapting, most=budget.DAY_MINUTES),
         gpu=1 if settings("compute", "device") != "cpu" else 0,
     params:
         approach=lambda wildcards: trained(wildcards.approach),

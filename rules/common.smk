@@ -12,7 +12,6 @@ sys.path.insert(0, str(SCRIPTS))
 
 from consonance import budget, configuration, planning
 from consonance.adaptation import approaches, naming
-from consonance.budget import DAY_MINUTES
 from consonance.errors import InputError
 from consonance.files import check_writable
 from consonance.fingerprint import fingerprint

@@ -13,7 +13,12 @@ from consonance.errors import DamagedFileError, InputError
 
 @pytest.fixture
 def snakemake(tmp_path):
-    return SimpleNamespace(log=[str(tmp_path / "logs" / "a.log")], threads=1, rule="a_rule")
+    return SimpleNamespace(
+        log=[str(tmp_path / "logs" / "a.log")],
+        threads=1,
+        rule="a_rule",
+        config={"results": str(tmp_path)},
+    )
 
 
 def log_of(snakemake):
@@ -105,6 +110,19 @@ def test_a_folder_with_a_damaged_file_is_deleted_as_a_whole(snakemake, tmp_path,
     assert not folder.exists()
     said = capsys.readouterr().err
     assert f"{folder / 'a.wav'} is damaged (it cannot be read). The folder {folder} was" in said
+
+
+def test_a_users_own_folder_is_never_deleted(snakemake, tmp_path, capsys):
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    (folder / "a.wav").write_bytes(b"cut")
+    snakemake.input = [str(folder)]
+    for results in ("results", "recordings"):
+        snakemake.config["results"] = str(tmp_path / results)
+        with pytest.raises(SystemExit), jobs.running(snakemake):
+            raise DamagedFileError(folder / "a.wav", "it cannot be read")
+        assert (folder / "a.wav").exists()
+        assert "Delete it and run the workflow again" in capsys.readouterr().err
 
 
 def test_what_is_no_input_of_the_job_is_never_deleted(snakemake, damaged, tmp_path, capsys):

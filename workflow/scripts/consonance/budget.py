@@ -222,7 +222,7 @@ class Needs:
         """Trains everything that needs clip means only, of one model and scheme."""
         size, clips = self._plan.model_size(wildcards.model), self._plan.clips(wildcards.corpus)
         adaptation = self._config["adaptation"]
-        # A control is twice as long, without shares and without the rest being longer.
+        # A control counts as an approach: twice as long, but one stage without shares.
         trained = len(adaptation["run"]) + len(adaptation["controls"])
         seconds = POOLED_SECONDS * clips / MEASURED_CLIPS * _relative(size, power=1)
         seconds *= len(self._config["splits"]["seeds"]) / MEASURED_SEEDS

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import soundfile
 import torch
 
 from consonance import memory, waves
@@ -253,9 +252,9 @@ def _inspect(rows: pd.DataFrame, encoder: Encoder, longest: int | None) -> list[
     columns = (rows[column] for column in ("clip", "path", "content"))
     for row, (name, path, content) in enumerate(zip(*columns, strict=True)):
         try:
-            header = soundfile.info(str(path))
-        except (OSError, soundfile.LibsndfileError) as error:
-            damaged.append(DamagedFileError(path, f"it cannot be read: {error}".rstrip(".")))
+            header = waves.header(path)
+        except DamagedFileError as error:
+            damaged.append(error)
             continue
         clips.append(_Clip(row, str(name), Path(path), str(content), header.frames))
         seconds = header.frames / header.samplerate

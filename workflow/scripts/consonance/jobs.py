@@ -28,7 +28,8 @@ def running(snakemake: Any) -> Iterator[None]:
     run makes it anew.
 
     Args:
-        snakemake: the object that Snakemake puts into a script (`log`, `threads`, `rule` are used).
+        snakemake: the object that Snakemake puts into a script (`log`, `threads`, `rule`, `input`
+            and `config` are used).
 
     Raises:
         SystemExit: with status 1 after an `InputError` or an error in `errors.ADVICE`.
@@ -88,12 +89,13 @@ def _sentence(error: InputError | OSError, snakemake: Any) -> str | None:
 def _discard(error: DamagedFileError, snakemake: Any) -> str:
     """Deletes a damaged input of a job and returns what to say; nothing else is ever deleted.
 
-    Of a folder that is an input, the whole is deleted: one job made it.
+    Of a folder that is an input, the whole is deleted: one job made it. What does not lie below the
+    folder of results may be the user's own, and stays.
     """
     inputs = {Path(name) for name in snakemake.input}
     path = Path(error.path)
     made = next((place for place in (path, *path.parents) if place in inputs), None)
-    if made is None or not made.exists():
+    if made is None or not made.exists() or not _below(made, snakemake.config["results"]):
         return str(error)
     try:
         shutil.rmtree(made) if made.is_dir() else made.unlink()
@@ -101,6 +103,10 @@ def _discard(error: DamagedFileError, snakemake: Any) -> str:
         return f"{error} It could not be deleted here ({refusal.strerror})."
     what = "It" if made == path else f"The folder {made}"
     return f"{error.found}. {what} was deleted: run the same command again and it is made anew."
+
+
+def _below(path: Path, folder: str) -> bool:
+    return Path(folder).resolve() in path.resolve().parents
 
 
 def _pools() -> str:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +11,16 @@ import soundfile
 from consonance.contents import content_hash
 from consonance.encoders import Encoder
 from consonance.errors import DamagedFileError, InputError
+
+
+def header(path: str | os.PathLike[str]) -> "soundfile._SoundFileInfo":
+    """Returns what a file's header says: frames, samplerate (Hz), channels.
+
+    Raises:
+        DamagedFileError: it cannot be read.
+    """
+    with _readable(path):
+        return soundfile.info(os.fspath(path))
 
 
 def longest_piece(encoder: Encoder, window_seconds: float) -> int:
@@ -40,10 +51,8 @@ def pieces(
         InputError: it has another rate or more channels than the encoder takes, or is shorter than
             one frame.
     """
-    try:
+    with _readable(path):
         wave, rate = soundfile.read(os.fspath(path), dtype="float32")
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise DamagedFileError(path, f"it cannot be read: {error}".rstrip(".")) from error
     if content_hash(wave, rate) != content:
         raise DamagedFileError(path, "its samples are not those that were written")
     if rate != encoder.sampling_rate or wave.ndim != 1 or len(wave) < encoder.minimum_samples:
@@ -56,3 +65,11 @@ def pieces(
     edges = np.linspace(0, len(wave), -(-len(wave) // limit) + 1).round().astype(int)
     for first, last in pairwise(edges):
         yield wave[first:last]
+
+
+@contextmanager
+def _readable(path: str | os.PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise DamagedFileError(path, f"it cannot be read: {error}".rstrip(".")) from error
